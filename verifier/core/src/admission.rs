@@ -131,7 +131,7 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Step 2, first half: the first trust has the pinned digest.
+    /// Step 1, first half: the first trust has the pinned digest.
     pub fn open(state: &'a State, now: Time, intent: Intent, first: &SignedFile) -> Result<Self> {
         let trust = Trust::pinned(state.identity.first_trust, first)?;
         let session = Session { state, now, intent, trust };
@@ -144,7 +144,7 @@ impl<'a> Session<'a> {
         &self.trust
     }
 
-    /// Step 2, second half: one rotation.
+    /// Step 1, second half: one rotation.
     pub fn rotate(&mut self, file: &SignedFile) -> Result<()> {
         if self.trust.version.saturating_sub(self.state.identity.first_trust_version) >= limits::ROTATIONS {
             return Err(Refusal::new(Reason::Limit, "trust", format_args!("at most {} rotations", limits::ROTATIONS), "one more"));
@@ -163,7 +163,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Steps 1 and 3 to 6.
+    /// Steps 2 to 6.
     pub fn head(self, version: u64, file: &SignedFile) -> Result<WithHead<'a>> {
         let Session { state, now, intent, trust } = self;
         if trust.version < state.trust.version {
@@ -327,7 +327,7 @@ impl Chain<'_> {
         &self.index
     }
 
-    /// Steps 9, 12 and 13: the group file, whether it is for this host, and whether it may follow what the host has.
+    /// Steps 9 to 11: the group file, whether it is for this host, and whether it may follow what the host has.
     ///
     /// `previous` is the group file under which the active bundle was staged, if any; `architecture` the machine's (`x86_64`).
     pub fn assign(&self, name: &GroupName, bytes: &[u8], previous: Option<&Group>, architecture: &str) -> Result<Verified<Group>> {
@@ -402,7 +402,7 @@ impl Chain<'_> {
         Err(Refusal::new(Reason::Transition, subject, want, format_args!("mode {:?}, from {:?}", group.mode, group.from)))
     }
 
-    /// Steps 10 and 11: whether what is staged may start now.
+    /// Steps 14 and 15: whether what is staged may start now.
     pub fn permit(&self, name: &GroupName, group: &Verified<Group>) -> Result<Permit> {
         let subject = format!("group {name} on {}", self.state.identity.host);
         if let Some(halt) = self.head.halts.first() {

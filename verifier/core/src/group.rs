@@ -188,7 +188,7 @@ impl Group {
         Entry::file_name(product, release, &self.environment, target)
     }
 
-    /// Verifies a group file against the index that pins it (steps 9 of section 7 that need no host).
+    /// Verifies a group file against the index that pins it (the part of step 9 of section 7 that needs no host).
     pub fn verify(trust: &Trust, index: &Verified<Index>, name: &GroupName, bytes: &[u8]) -> Result<Verified<Group>> {
         let GroupPin { sha256, size } = *index.groups.get(name).ok_or_else(|| {
             let known: Vec<String> = index.groups.keys().take(10).map(ToString::to_string).collect();
