@@ -1,1 +1,35 @@
-//! Placeholder.
+//! Proofmark's write side: from a commit of a Cargo workspace to bytes that anybody can make again.
+//!
+//! The story, in order: [`config`] says what is wanted, [`source`] takes the files of one commit, [`vendor`] the crates that
+//! `Cargo.lock` names, [`toolchain`] and [`cc`] say which compilers, [`sandbox`] is the only place where code of the project runs,
+//! [`build`] builds twice, [`compare`] decides whether the two are one, [`buildinfo`] writes down every input.
+//!
+//! This crate must never print, read a terminal or end the process: that is the work of `main.rs` and its commands. It must never
+//! use an input that the commit, `Cargo.lock`, `proofmark.toml` or the recorded compilers do not determine.
+
+pub mod build;
+pub mod buildinfo;
+pub mod cc;
+pub mod compare;
+pub mod config;
+pub mod digest;
+pub mod exit;
+pub mod files;
+pub mod init;
+pub mod interrupt;
+pub mod lockfile;
+pub mod names;
+pub mod pack;
+pub mod progress;
+pub mod rustflags;
+pub mod sandbox;
+pub mod source;
+pub mod text;
+pub mod tool;
+pub mod toolchain;
+pub mod vendor;
+pub mod workspace;
+
+/// The determinism contract: packer, sandbox policy, flags and compressor as one number (FORMAT.md). A change that may alter the
+/// bytes of a release raises it.
+pub const CONTRACT: u32 = 1;

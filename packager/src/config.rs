@@ -1,0 +1,433 @@
+//! `proofmark.toml`: what a project declares about its release. Strict: an unknown key, a name outside its grammar or a
+//! contradiction is an error with file, line and next step.
+//!
+//! This file must never fill a gap by looking at the machine; a default is a constant or absent.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::exit::{Exit, IoContext, IoError, Refusal, Refuse};
+use crate::names::{BundlePath, CargoName, EnvName, Group, HostDigest, HostPath, Line, Name, Release, SourcePath, Target};
+
+/// Name of the file, at the root of the workspace.
+pub const FILE: &str = "proofmark.toml";
+
+/// A whole `proofmark.toml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Name of the product.
+    pub product: Name,
+    /// Version of this release.
+    pub release: Release,
+    /// Target triple; the compiler's host where absent.
+    pub target: Option<Target>,
+    /// How the C library is linked.
+    #[serde(default)]
+    pub linking: Linking,
+    /// Cargo profile.
+    #[serde(default = "release_profile")]
+    pub profile: CargoName,
+    /// Cargo features.
+    #[serde(default)]
+    pub features: Vec<CargoName>,
+    /// Whether the packages' default features are on.
+    #[serde(default = "yes")]
+    pub default_features: bool,
+    /// Epoch of the wire protocol: one group never runs two.
+    pub wire_epoch: u64,
+    /// The flag ledger, if the product has one.
+    pub ledger: Option<SourcePath>,
+    /// Programs to build.
+    #[serde(rename = "binary")]
+    pub binaries: Vec<Binary>,
+    /// Environments a bundle is made for.
+    #[serde(rename = "environment")]
+    pub environments: Vec<Environment>,
+    /// How a host starts the product.
+    pub launch: Launch,
+    /// Groups of hosts.
+    #[serde(default, rename = "group")]
+    pub groups: Vec<HostGroup>,
+    /// The build's own settings.
+    #[serde(default)]
+    pub build: BuildSection,
+}
+
+/// How the C library is linked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Linking {
+    /// `-C target-feature=+crt-static` on *-linux-gnu: the bundle needs no loader and no library.
+    #[default]
+    Static,
+    /// As the target does it by default.
+    Dynamic,
+}
+
+/// One `[[binary]]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Binary {
+    /// Cargo package.
+    pub package: CargoName,
+    /// Binary target of that package.
+    pub name: CargoName,
+    /// Where it goes in the bundle; `bin/NAME` where absent.
+    pub path: Option<BundlePath>,
+}
+
+/// One `[[environment]]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Environment {
+    /// `prod`, `uat`, ...
+    pub name: Name,
+    /// Flags in force, by ledger id.
+    #[serde(default)]
+    pub flags: Vec<u64>,
+    /// Files of this environment.
+    #[serde(default, rename = "file")]
+    pub files: Vec<EnvironmentFile>,
+}
+
+/// One `[[environment.file]]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnvironmentFile {
+    /// File of the workspace.
+    pub source: SourcePath,
+    /// Where it goes in the bundle.
+    pub path: BundlePath,
+    /// Mode 0755 instead of 0644.
+    #[serde(default)]
+    pub executable: bool,
+    /// For that host only, laid over the file of the same path.
+    pub host: Option<Name>,
+}
+
+/// `[launch]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Launch {
+    /// Arguments; the first is the program, `/PATH` in the bundle.
+    pub argv: Vec<Line>,
+    /// Unix user on the host.
+    pub user: Name,
+    /// Allows `user = "root"`.
+    #[serde(default)]
+    pub dangerous_root: bool,
+    /// State directory.
+    pub state: Option<HostPath>,
+    /// Names of secrets that the host provides.
+    #[serde(default)]
+    pub credentials: Vec<Name>,
+    /// Variables of the supervisor that are passed on.
+    #[serde(default)]
+    pub supervisor: Vec<Supervisor>,
+    /// Linux capabilities.
+    #[serde(default)]
+    pub capabilities: Vec<Capability>,
+    /// Files of the host that are visible.
+    #[serde(default)]
+    pub host_files: Vec<HostFile>,
+    /// Environment.
+    #[serde(default)]
+    pub env: BTreeMap<EnvName, Line>,
+    /// Resource limits.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// The closed list of supervisor variables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[allow(missing_docs, reason = "the names are systemd's: sd_notify(3), sd_watchdog_enabled(3)")]
+pub enum Supervisor {
+    NotifySocket,
+    WatchdogPid,
+    WatchdogUsec,
+}
+
+/// The closed list of capabilities (FORMAT.md section 10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[allow(missing_docs, reason = "the names are the kernel's: capabilities(7)")]
+pub enum Capability {
+    CapIpcLock,
+    CapNetAdmin,
+    CapNetBindService,
+    CapNetRaw,
+    CapSysNice,
+}
+
+/// One of `host_files`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostFile {
+    /// The file on the host.
+    pub path: HostPath,
+    /// Its digest, or `unverified`.
+    pub sha256: HostDigest,
+}
+
+/// `[launch.limits]`; absent means the host's own limit.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// RLIMIT_NOFILE.
+    pub open_files: Option<u64>,
+    /// RLIMIT_NPROC.
+    pub processes: Option<u64>,
+    /// RLIMIT_CORE, bytes.
+    pub core_bytes: Option<u64>,
+    /// Memory, bytes.
+    pub memory_bytes: Option<u64>,
+}
+
+/// One `[[group]]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostGroup {
+    /// `ENV/ROLE`.
+    pub name: Group,
+    /// Its exact hosts.
+    pub hosts: Vec<Name>,
+}
+
+/// `[build]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BuildSection {
+    /// Environment of the build, beside the fixed one.
+    #[serde(default)]
+    pub env: BTreeMap<EnvName, Line>,
+}
+
+impl Binary {
+    /// Where the program goes in the bundle.
+    pub fn bundle_path(&self) -> String {
+        self.path.as_ref().map_or_else(|| format!("bin/{}", self.name), ToString::to_string)
+    }
+}
+
+/// `proofmark.toml` cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Reading failed.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// There is none.
+    #[error("{}: not found", .0.display())]
+    Missing(PathBuf),
+    /// It is not what it must be.
+    #[error("{}:{line}: {message}", .path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+impl Refuse for ConfigError {
+    fn refusal(&self) -> Refusal {
+        match self {
+            Self::Io(error) => error.refusal(),
+            Self::Missing(path) => Refusal::new(Exit::Usage, "no-config", "this workspace has no proofmark.toml", path.display())
+                .next("proofmark init   # writes one to start from; then commit it"),
+            Self::Invalid { path, line, message } => {
+                Refusal::new(Exit::Malformed, "config", "proofmark.toml is not valid", format!("{}:{line}", path.display()))
+                    .have(message.trim_end())
+                    .next(format!("correct line {line}, commit, and call again; `proofmark init --help` describes the file"))
+            }
+        }
+    }
+}
+
+/// Reads `proofmark.toml` in `workspace`. Also returns its bytes, whose digest is an input of the build.
+pub fn load(workspace: &Path) -> Result<(Config, Vec<u8>), ConfigError> {
+    let path = workspace.join(FILE);
+    let bytes = match std::fs::read(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(ConfigError::Missing(path)),
+        other => other.at("read", &path)?,
+    };
+    let text = String::from_utf8(bytes.clone()).map_err(|_| ConfigError::Invalid {
+        path: PathBuf::from(FILE),
+        line: 1,
+        message: "the file is not UTF-8".into(),
+    })?;
+    Ok((parse(&text, Path::new(FILE))?, bytes))
+}
+
+/// Parses the text of a `proofmark.toml`; `path` is used in messages only.
+pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
+    let config: Config = toml::from_str(text).map_err(|error| ConfigError::Invalid {
+        path: path.into(),
+        line: error.span().map_or(1, |span| line_at(text, span.start)),
+        message: error.message().to_owned(),
+    })?;
+    check(&config).map_err(|Contradiction { about, message }| ConfigError::Invalid {
+        path: path.into(),
+        // Cross-checks have no span of their own; the value they are about is found again.
+        line: text.find(&format!("\"{about}\"")).or_else(|| text.find(&about)).map_or(1, |at| line_at(text, at)),
+        message,
+    })?;
+    Ok(config)
+}
+
+struct Contradiction {
+    about: String,
+    message: String,
+}
+
+fn contradiction(about: impl ToString, message: impl Into<String>) -> Result<(), Contradiction> {
+    Err(Contradiction { about: about.to_string(), message: message.into() })
+}
+
+/// Everything that one value alone cannot tell.
+fn check(config: &Config) -> Result<(), Contradiction> {
+    const MOST: u64 = (1 << 53) - 1;
+    if config.wire_epoch > MOST {
+        return contradiction("wire_epoch", "wire_epoch: want at most 2^53-1");
+    }
+    if config.binaries.is_empty() || config.environments.is_empty() {
+        return contradiction("product", "want at least one [[binary]] and one [[environment]]");
+    }
+    for (name, _) in &config.build.env {
+        // What the sandbox fixes, and what would replace the project's own rustflags.
+        const OURS: &[&str] =
+            &["PATH", "HOME", "LANG", "TZ", "SOURCE_DATE_EPOCH", "RUSTFLAGS", "RUSTC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"];
+        if OURS.contains(&name.as_str()) || name.as_str().starts_with("CARGO") || name.as_str().starts_with("LD_") {
+            return contradiction(
+                name,
+                format!("build.env.{name}: this variable is fixed by the build; rustflags belong into .cargo/config.toml"),
+            );
+        }
+    }
+    unique("environment", config.environments.iter().map(|environment| &environment.name))?;
+    unique("binary path", config.binaries.iter().map(Binary::bundle_path))?;
+    unique("group", config.groups.iter().map(|group| &group.name))?;
+    unique("host (a host is in one group)", config.groups.iter().flat_map(|group| &group.hosts))?;
+    for group in &config.groups {
+        if !config.environments.iter().any(|environment| environment.name.as_str() == group.name.environment()) {
+            return contradiction(
+                &group.name,
+                format!("group {}: no [[environment]] is called {:?}", group.name, group.name.environment()),
+            );
+        }
+        if group.hosts.is_empty() {
+            return contradiction(&group.name, format!("group {}: want at least one host", group.name));
+        }
+    }
+    for environment in &config.environments {
+        check_environment(config, environment)?;
+    }
+    check_launch(config)
+}
+
+fn check_environment(config: &Config, environment: &Environment) -> Result<(), Contradiction> {
+    let name = &environment.name;
+    unique("flag", &environment.flags)?;
+    unique(
+        "file (host and path)",
+        environment.files.iter().map(|f| format!("{}{}", f.host.as_ref().map_or(String::new(), |h| format!("{h}:")), f.path)),
+    )?;
+    let hosts: BTreeSet<&Name> =
+        config.groups.iter().filter(|group| group.name.environment() == name.as_str()).flat_map(|group| &group.hosts).collect();
+    let mut paths: BTreeSet<String> = config.binaries.iter().map(Binary::bundle_path).collect();
+    for file in &environment.files {
+        if let Some(host) = &file.host {
+            if !hosts.contains(host) {
+                return contradiction(host, format!("environment {name}: host {host} is in no [[group]] of this environment"));
+            }
+            let member = format!("hosts/{host}/{}", file.path);
+            if member.len() > 100 {
+                return contradiction(&file.path, format!("{member} is {} bytes long: want at most 100", member.len()));
+            }
+        } else if config.binaries.iter().any(|binary| binary.bundle_path() == file.path.as_str()) {
+            return contradiction(&file.path, format!("environment {name}: {} is the path of a binary", file.path));
+        }
+        paths.insert(file.path.to_string());
+    }
+    for path in &paths {
+        if let Some(other) = paths.iter().find(|other| other.starts_with(&format!("{path}/"))) {
+            return contradiction(path, format!("environment {name}: {path} is a file, and a directory of {other}"));
+        }
+        if let Some(other) = paths.iter().find(|other| *other != path && other.eq_ignore_ascii_case(path)) {
+            return contradiction(path, format!("environment {name}: {path} and {other} differ only in case"));
+        }
+        for reserved in ["proc", "dev", "run/credentials"] {
+            if path == reserved || path.starts_with(&format!("{reserved}/")) {
+                return contradiction(path, format!("environment {name}: {path} lies in /{reserved}, which the host provides"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_launch(config: &Config) -> Result<(), Contradiction> {
+    let launch = &config.launch;
+    let Some(program) = launch.argv.first() else {
+        return contradiction("argv", "launch.argv: want at least the program");
+    };
+    let in_bundle = |path: &str| {
+        config.binaries.iter().any(|binary| binary.bundle_path() == path)
+            || config.environments.iter().all(|e| e.files.iter().any(|f| f.path.as_str() == path && f.executable && f.host.is_none()))
+    };
+    if !program.as_str().strip_prefix('/').is_some_and(in_bundle) {
+        let have: Vec<String> = config.binaries.iter().map(|binary| format!("/{}", binary.bundle_path())).collect();
+        return contradiction(
+            program,
+            format!("launch.argv starts {program:?}, which is no program of the bundle: want one of {}", have.join(", ")),
+        );
+    }
+    if launch.user.as_str() == "root" && !launch.dangerous_root {
+        return contradiction("root", "launch.user is root: use an own user, or say dangerous_root = true");
+    }
+    for name in launch.env.keys() {
+        if name.as_str().starts_with("LD_") || ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"].contains(&name.as_str()) {
+            return contradiction(name, format!("launch.env.{name}: the loader's and the supervisor's variables cannot be set here"));
+        }
+    }
+    unique("credential", &launch.credentials)?;
+    unique("capability", launch.capabilities.iter().map(|c| format!("{c:?}")))?;
+    unique("supervisor variable", launch.supervisor.iter().map(|s| format!("{s:?}")))?;
+    unique("host file", launch.host_files.iter().map(|file| &file.path))?;
+    for path in launch.host_files.iter().map(|file| &file.path).chain(&launch.state) {
+        if ["/proc", "/dev", "/run"].iter().any(|top| path.as_str() == *top || path.as_str().starts_with(&format!("{top}/"))) {
+            return contradiction(path, format!("{path}: nothing below /proc, /dev and /run can be asked for"));
+        }
+    }
+    Ok(())
+}
+
+fn unique<T: ToString>(what: &str, values: impl IntoIterator<Item = T>) -> Result<(), Contradiction> {
+    let mut seen = BTreeSet::new();
+    for value in values {
+        let value = value.to_string();
+        if !seen.insert(value.clone()) {
+            return contradiction(&value, format!("{what} {value} is there twice"));
+        }
+    }
+    Ok(())
+}
+
+fn line_at(text: &str, offset: usize) -> usize {
+    text.as_bytes()[..offset.min(text.len())].iter().filter(|&&b| b == b'\n').count() + 1
+}
+
+fn release_profile() -> CargoName {
+    "release".parse().expect("a constant that follows the grammar")
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,168 @@
+//! Exit codes and refusals: how every failure of this program is named, for people and for machines.
+//!
+//! The codes are documented API and never change meaning. This file must never decide *whether* something is refused.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::text;
+
+/// Exit codes of `proofmark`. The numbers are shared with `proofmark-verifier`; not every one is used by both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done.
+    Ok = 0,
+    /// Wrong usage, or a source tree in a state that cannot be released: dirty, not committed, lock file missing or stale,
+    /// code that does not compile. The user changes something and calls again.
+    Usage = 2,
+    /// The two builds differ, or a crate is not the one that `Cargo.lock` names.
+    Hash = 81,
+    /// `proofmark.toml`, `Cargo.lock` or another input file is malformed.
+    Malformed = 90,
+    /// This machine lacks something that is needed; the message names it.
+    Platform = 91,
+    /// Input or output failed; trying again may help.
+    Io = 95,
+    /// A fault of this program.
+    Internal = 99,
+    /// Interrupted by a signal.
+    Interrupted = 130,
+}
+
+/// One refusal: what, the subject, the code, a stable reason word, both sides of the mismatch, and the next step.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Refusal {
+    /// What was refused, in a few words.
+    pub what: String,
+    /// The thing it is about: a path, a crate, a name.
+    pub subject: String,
+    /// Exit code.
+    #[serde(serialize_with = "code")]
+    pub code: Exit,
+    /// Stable word for programs; finer than the code.
+    pub reason: &'static str,
+    /// What would have been accepted.
+    pub want: Option<String>,
+    /// What was found. May have many lines.
+    pub have: Option<String>,
+    /// Command or action that leads on.
+    pub next: Option<String>,
+}
+
+fn code<S: serde::Serializer>(exit: &Exit, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u8(*exit as u8)
+}
+
+impl Refusal {
+    /// A refusal with neither sides nor next step; add them with the methods below.
+    pub fn new(code: Exit, reason: &'static str, what: impl Into<String>, subject: impl fmt::Display) -> Self {
+        Self { what: what.into(), subject: subject.to_string(), code, reason, want: None, have: None, next: None }
+    }
+
+    /// Adds what would have been accepted.
+    pub fn want(mut self, want: impl fmt::Display) -> Self {
+        self.want = Some(want.to_string());
+        self
+    }
+
+    /// Adds what was found.
+    pub fn have(mut self, have: impl fmt::Display) -> Self {
+        self.have = Some(have.to_string());
+        self
+    }
+
+    /// Adds the next step.
+    pub fn next(mut self, next: impl fmt::Display) -> Self {
+        self.next = Some(next.to_string());
+        self
+    }
+}
+
+impl fmt::Display for Refusal {
+    /// The shape every message of this project has. Text from outside is made harmless here, once, for all messages.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let subject = text::one_line(&self.subject);
+        writeln!(f, "refused: {}: {subject} [{} {}]", text::one_line(&self.what), self.code as u8, self.reason)?;
+        for (label, value) in [("want", &self.want), ("have", &self.have)] {
+            let Some(value) = value else { continue };
+            for (number, line) in value.lines().enumerate() {
+                let label = if number == 0 { label } else { "" };
+                writeln!(f, "  {label:4}  {}", text::one_line(line))?;
+            }
+        }
+        if let Some(next) = &self.next {
+            for (number, line) in next.lines().enumerate() {
+                writeln!(f, "{}{}", if number == 0 { "next: " } else { "      " }, text::one_line(line))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An error that can say how it is shown and with which code the program ends.
+pub trait Refuse: std::error::Error {
+    /// The refusal to show.
+    fn refusal(&self) -> Refusal;
+}
+
+/// Input or output on one path failed. Every module uses this one, so that no message lacks its path.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}: {source}", .path.display())]
+pub struct IoError {
+    /// What was attempted: "read", "create", ...
+    pub action: &'static str,
+    /// On which path.
+    pub path: PathBuf,
+    /// Why not.
+    pub source: std::io::Error,
+}
+
+impl Refuse for IoError {
+    fn refusal(&self) -> Refusal {
+        let code = if self.source.kind() == std::io::ErrorKind::Interrupted { Exit::Interrupted } else { Exit::Io };
+        Refusal::new(code, "io", format!("cannot {}", self.action), self.path.display()).have(&self.source)
+    }
+}
+
+impl Refuse for crate::interrupt::Interrupted {
+    fn refusal(&self) -> Refusal {
+        Refusal::new(Exit::Interrupted, "interrupted", "stopped by a signal", "nothing was written")
+    }
+}
+
+impl Refuse for crate::tool::ToolError {
+    fn refusal(&self) -> Refusal {
+        match self {
+            Self::Io(error) => error.refusal(),
+            Self::Interrupted(error) => error.refusal(),
+        }
+    }
+}
+
+/// Adds action and path to an [`std::io::Result`].
+pub trait IoContext<T> {
+    /// Wraps the error with what was attempted on which path.
+    fn at(self, action: &'static str, path: impl Into<PathBuf>) -> Result<T, IoError>;
+}
+
+impl<T> IoContext<T> for std::io::Result<T> {
+    fn at(self, action: &'static str, path: impl Into<PathBuf>) -> Result<T, IoError> {
+        self.map_err(|source| IoError { action, path: path.into(), source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_has_the_house_shape_and_no_escape_sequences() {
+        let refusal =
+            Refusal::new(Exit::Usage, "dirty", "uncommitted changes", "a\x1b[2Jb").want("a commit").have("M x\nM y").next("git commit");
+        assert_eq!(
+            refusal.to_string(),
+            "refused: uncommitted changes: a\\u{1b}[2Jb [2 dirty]\n  want  a commit\n  have  M x\n        M y\nnext: git commit\n"
+        );
+    }
+}

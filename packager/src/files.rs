@@ -1,0 +1,87 @@
+//! Writes the files of a build's inputs: fixed modes, fixed times, in a fixed order, never over something that exists.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{AtFlags, Timespec, Timestamps};
+
+use crate::exit::{IoContext, IoError};
+
+/// Writes `bytes` to a new file with mode 0755 or 0644, whatever the umask, and the time `seconds` after 1970.
+pub fn write(path: &Path, bytes: &[u8], executable: bool, seconds: u64) -> Result<(), IoError> {
+    let mode = if executable { 0o755 } else { 0o644 };
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).at("create", path)?;
+    file.write_all(bytes).at("write", path)?;
+    file.set_permissions(fs::Permissions::from_mode(mode)).at("set the mode of", path)?;
+    file.set_modified(time(seconds)).at("set the time of", path)
+}
+
+/// Makes a directory and its parents with mode 0755, whatever the umask, below `root`, which exists.
+pub fn directory(root: &Path, relative: &Path) -> Result<(), IoError> {
+    let mut path = root.to_path_buf();
+    for part in relative.components() {
+        path.push(part);
+        match fs::create_dir(&path) {
+            Ok(()) => fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).at("set the mode of", &path)?,
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error).at("create", path),
+        }
+    }
+    Ok(())
+}
+
+/// Makes a symbolic link with the given time.
+pub fn symlink(target: &str, path: &Path, seconds: u64) -> Result<(), IoError> {
+    std::os::unix::fs::symlink(target, path).at("create", path)?;
+    let at = Timespec { tv_sec: seconds as i64, tv_nsec: 0 };
+    let times = Timestamps { last_access: at, last_modification: at };
+    rustix::fs::utimensat(rustix::fs::CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(std::io::Error::from)
+        .at("set the time of", path)
+}
+
+/// Sets the time of every directory below and including `root`: last of all, since making a file changes its directory's time.
+pub fn settle(root: &Path, seconds: u64) -> Result<(), IoError> {
+    for entry in listed(root)? {
+        if entry.is_dir() && !entry.is_symlink() {
+            settle(&entry, seconds)?;
+        }
+    }
+    let directory = File::open(root).at("open", root)?;
+    directory.set_modified(time(seconds)).at("set the time of", root)
+}
+
+/// The entries of a directory in byte order of their names.
+pub fn listed(directory: &Path) -> Result<Vec<PathBuf>, IoError> {
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(directory).at("list", directory)? {
+        entries.push(entry.at("list", directory)?.path());
+    }
+    entries.sort();
+    Ok(entries)
+}
+
+/// Every regular file below `root`, as sorted paths relative to it. Symbolic links are not followed and not listed.
+pub fn regular_below(root: &Path) -> Result<Vec<PathBuf>, IoError> {
+    fn walk(root: &Path, directory: &Path, found: &mut Vec<PathBuf>) -> Result<(), IoError> {
+        for entry in listed(directory)? {
+            let kind = fs::symlink_metadata(&entry).at("inspect", &entry)?.file_type();
+            if kind.is_dir() {
+                walk(root, &entry, found)?;
+            } else if kind.is_file() {
+                found.push(entry.strip_prefix(root).map(Path::to_path_buf).unwrap_or(entry));
+            }
+        }
+        Ok(())
+    }
+    let mut found = Vec::new();
+    walk(root, root, &mut found)?;
+    Ok(found)
+}
+
+fn time(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+}

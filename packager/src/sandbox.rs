@@ -1,0 +1,201 @@
+//! The only place where code of the project being built runs: cargo, its build scripts, its procedural macros.
+//!
+//! New user, mount, pid, network, IPC and UTS namespaces, by the `hakoniwa` crate. The root is made of the system's /usr, the
+//! toolchain, the source and the crates, all read-only at fixed paths, and one writable directory, /target. What is not listed
+//! in [`Spec`] does not exist inside. Environment, user, host name, umask and working directory are constants.
+//!
+//! Each run has a process of its own, the worker (`proofmark` with [`WORKER`] as its first argument): it takes on what the
+//! sandbox must hide (user, umask, time zone, processor count), and when it dies, the namespace dies with it, and all within.
+//! This file must never run anything with more rights than its caller has, nor give a process inside the outer user id 0.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde::{Deserialize, Serialize};
+
+use crate::exit::{Exit, IoContext, IoError, Refusal, Refuse};
+use crate::files;
+use crate::progress::Progress;
+use crate::tool::{self, Outcome, ToolError};
+
+mod missing;
+mod worker;
+
+pub use worker::main as worker_main;
+
+/// First argument that turns `proofmark` into a worker. Hidden: it is no part of the command line that people use.
+pub const WORKER: &str = "__sandbox";
+
+/// Exit code of a worker whose sandbox could not be set up (hakoniwa's own; cargo never uses it).
+const SETUP_FAILED: i32 = 125;
+
+/// What is in the sandbox.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Spec {
+    /// Directories of this machine, with their place inside, read-only.
+    pub read_only: Vec<(PathBuf, String)>,
+    /// Directories of this machine, with their place inside, writable.
+    pub writable: Vec<(PathBuf, String)>,
+    /// Places inside that are hidden under an empty directory.
+    pub hidden: Vec<String>,
+    /// The whole environment.
+    pub env: BTreeMap<String, String>,
+}
+
+/// What the outside looks like during one run. The inside must not be able to tell.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Outside {
+    /// User and group ids outside. Only root can choose; without, it is the caller's.
+    pub ids: Option<(u32, u32)>,
+    /// umask of the worker.
+    pub umask: u32,
+    /// How many processors the worker leaves unused, if it can.
+    pub spare_processors: usize,
+    /// Environment of the worker.
+    pub env: BTreeMap<String, String>,
+}
+
+/// What a worker is asked to do, as JSON in a file.
+#[derive(Debug, Serialize, Deserialize)]
+struct Request {
+    spec: Spec,
+    outside: Outside,
+    /// Directory that the outer user can reach, for mount points.
+    stage: PathBuf,
+    argv: Vec<String>,
+}
+
+/// The sandbox failed; not what ran in it.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// Preparing failed.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// The worker could not be run, or was stopped.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    /// This machine does not allow what the sandbox needs.
+    #[error("{missing}: {says}")]
+    Unavailable {
+        /// What is missing.
+        missing: String,
+        /// What the kernel or the library said.
+        says: String,
+        /// How to get it.
+        next: String,
+    },
+    /// It worked before and fails now.
+    #[error("the sandbox failed: {0}")]
+    Failed(String),
+}
+
+impl Refuse for SandboxError {
+    fn refusal(&self) -> Refusal {
+        match self {
+            Self::Io(error) => error.refusal(),
+            Self::Tool(error) => error.refusal(),
+            Self::Unavailable { missing, says, next } => {
+                Refusal::new(Exit::Platform, "no-sandbox", "this machine cannot isolate a build", missing)
+                    .want("user, mount, pid, network, IPC and UTS namespaces")
+                    .have(says)
+                    .next(next)
+            }
+            Self::Failed(says) => Refusal::new(Exit::Internal, "sandbox", "the sandbox failed", "during the build")
+                .have(says)
+                .next("look for an out-of-memory kill in dmesg, then call again"),
+        }
+    }
+}
+
+/// Ids for runs by root, one for each run: any that nobody has. Above the range of users and system users of every
+/// distribution, below that of subordinate ids.
+pub const OUTER_IDS: [u32; 2] = [64_101, 64_102];
+
+/// Whether the caller may choose the user outside.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Runs `argv` inside, in /src, and returns when every process inside is gone.
+pub fn run(worker: &Path, spec: &Spec, outside: &Outside, argv: &[String], progress: &dyn Progress) -> Result<Outcome, SandboxError> {
+    // Not below TMPDIR where root calls: the outer user must be able to walk there, and root's own directories are closed.
+    let parent = if is_root() { PathBuf::from("/tmp") } else { std::env::temp_dir() };
+    let stage = tempfile::Builder::new().prefix("proofmark-stage-").tempdir_in(&parent).at("create a directory in", parent)?;
+    let path = stage.path().canonicalize().at("open", stage.path())?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o711)).at("set the mode of", &path)?;
+    for (name, mode) in [("root", 0o755), ("m", 0o755)] {
+        let directory = path.join(name);
+        fs::create_dir(&directory).at("create", &directory)?;
+        fs::set_permissions(&directory, fs::Permissions::from_mode(mode)).at("set the mode of", &directory)?;
+    }
+    if let Some((uid, gid)) = outside.ids {
+        for directory in spec.writable.iter().map(|(directory, _)| directory).chain([&path.join("root")]) {
+            chown(directory, Some(uid), Some(gid)).at("change the owner of", directory)?;
+        }
+    }
+    let request = Request { spec: spec.clone(), outside: outside.clone(), stage: path.clone(), argv: argv.to_vec() };
+    let file = path.join("request.json");
+    let json = serde_json::to_vec(&request).map_err(std::io::Error::from).at("write", &file)?;
+    files::write(&file, &json, false, 0)?;
+    let outcome = tool::run(Command::new(worker).arg(WORKER).arg(&file).env_clear().envs(&outside.env).current_dir("/"), progress)?;
+    if outcome.code == Some(SETUP_FAILED) || outcome.code.is_none() {
+        return Err(SandboxError::Failed(outcome.tail(5)));
+    }
+    Ok(outcome)
+}
+
+/// Finds out whether a build can run here, by running `cargo --version` inside.
+pub fn probe(worker: &Path, spec: &Spec, outside: &Outside) -> Result<(), SandboxError> {
+    let argv = ["/toolchain/bin/cargo".to_owned(), "--version".to_owned()];
+    match run(worker, spec, outside, &argv, &crate::progress::Silent) {
+        Ok(outcome) if outcome.success => Ok(()),
+        Ok(outcome) => Err(missing::explain(&outcome.tail(5))),
+        Err(SandboxError::Failed(says)) => Err(missing::explain(&says)),
+        Err(other) => Err(other),
+    }
+}
+
+/// Writes the few files of /etc that programs look for, into the new directory `to`: one user, one group, no host names, and the
+/// system's choice among installed alternatives, since /usr/bin/cc is a link through it.
+pub fn write_etc(to: &Path, time: u64) -> Result<(), IoError> {
+    fs::create_dir(to).at("create", to)?;
+    for (name, text) in [
+        ("passwd", "builder:x:1000:1000:builder:/home/builder:/bin/sh\n"),
+        ("group", "builder:x:1000:\n"),
+        ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"),
+        ("hosts", ""),
+    ] {
+        files::write(&to.join(name), text.as_bytes(), false, time)?;
+    }
+    let alternatives = Path::new("/etc/alternatives");
+    if alternatives.is_dir() {
+        files::directory(to, Path::new("alternatives"))?;
+        for link in files::listed(alternatives)? {
+            if let (Ok(target), Some(name)) = (fs::read_link(&link), link.file_name())
+                && let Some(target) = target.to_str()
+            {
+                files::symlink(target, &to.join("alternatives").join(name), time)?;
+            }
+        }
+    }
+    files::directory(to, Path::new("."))?;
+    files::settle(to, time)
+}
+
+/// The constant part of the environment inside.
+pub fn environment(time: u64) -> BTreeMap<String, String> {
+    let fixed = [
+        ("PATH", "/toolchain/bin:/usr/bin:/bin"),
+        ("HOME", "/home/builder"),
+        ("USER", "builder"),
+        ("CARGO_HOME", "/home/builder/.cargo"),
+        ("LANG", "C.UTF-8"),
+        ("TZ", "UTC"),
+    ];
+    let mut env: BTreeMap<String, String> = fixed.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    env.insert("SOURCE_DATE_EPOCH".into(), time.to_string());
+    env
+}

@@ -1,0 +1,313 @@
+//! The crates that `Cargo.lock` names: found in cargo's cache, checked against the lock, unpacked by us.
+//!
+//! The user's own cargo does the fetching, with the user's own registry settings; what it brings is not believed until its
+//! SHA-256 is the one in `Cargo.lock`. Nothing that fails the check is ever written into the vendor directory.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Component, Path, PathBuf};
+use std::process::Command;
+
+use crate::digest;
+use crate::exit::{Exit, IoContext, IoError, Refusal, Refuse};
+use crate::files;
+use crate::interrupt::{self, Interrupted};
+use crate::lockfile::Locked;
+use crate::progress::Progress;
+use crate::tool::{self, ToolError};
+
+/// A crate cannot be had, or is not the right one.
+#[derive(Debug, thiserror::Error)]
+pub enum VendorError {
+    /// Reading or writing failed.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// Stopped by a signal.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+    /// Cargo could not be run.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    /// `cargo fetch` failed.
+    #[error("cargo fetch failed")]
+    Fetch {
+        /// Its last lines.
+        says: String,
+    },
+    /// The crate is there, with another content.
+    #[error("{name} {version}: want {want}, have {have} in {}", .path.display())]
+    Checksum {
+        /// Crate.
+        name: String,
+        /// Version.
+        version: String,
+        /// SHA-256 in `Cargo.lock`.
+        want: String,
+        /// SHA-256 of the file.
+        have: String,
+        /// The file in cargo's cache.
+        path: PathBuf,
+    },
+    /// The crate is not in the cache, even after fetching.
+    #[error("{name} {version} is not in cargo's cache")]
+    Absent {
+        /// Crate.
+        name: String,
+        /// Version.
+        version: String,
+        /// Where it was looked for.
+        cache: PathBuf,
+    },
+    /// The archive holds what no crate holds.
+    #[error("{}: {entry}: {why}", .path.display())]
+    Archive {
+        /// The `.crate` file.
+        path: PathBuf,
+        /// Its entry.
+        entry: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// Two sources hold the same crate and version.
+    #[error("{name} {version} comes from two registries")]
+    TwoSources {
+        /// Crate.
+        name: String,
+        /// Version.
+        version: String,
+    },
+}
+
+impl Refuse for VendorError {
+    fn refusal(&self) -> Refusal {
+        match self {
+            Self::Io(error) => error.refusal(),
+            Self::Interrupted(error) => error.refusal(),
+            Self::Tool(error) => error.refusal(),
+            Self::Fetch { says } if says.contains("lock file") && says.contains("--locked") => {
+                Refusal::new(Exit::Usage, "lock-stale", "out of date", "Cargo.lock")
+                    .have(says)
+                    .next("cargo update --workspace, then commit Cargo.lock")
+            }
+            Self::Fetch { says } => Refusal::new(Exit::Io, "fetch", "cargo could not fetch the crates", "cargo fetch --locked")
+                .have(says)
+                .next("cargo fetch --locked must work in the workspace; then call again"),
+            Self::Checksum { name, version, want, have, path } => Refusal::new(
+                Exit::Hash,
+                "crate-checksum",
+                "a crate is not the one that Cargo.lock names",
+                format!("{name} {version}"),
+            )
+            .want(format!("sha256 {want}"))
+            .have(format!("sha256 {have}\nin {}", path.display()))
+            .next("find out who changed it: the cache, the registry or Cargo.lock. If it was the cache: delete that file and call again"),
+            Self::Absent { name, version, cache } => {
+                Refusal::new(Exit::Io, "crate-absent", "not in cargo's cache", format!("{name} {version}"))
+                    .have(format!("no {name}-{version}.crate below {}", cache.display()))
+                    .next("cargo fetch --locked in the workspace, then call again")
+            }
+            Self::Archive { path, entry, why } => {
+                Refusal::new(Exit::Malformed, "crate-archive", "a crate's archive holds what no crate may", path.display())
+                    .have(format!("{entry}: {why}"))
+            }
+            Self::TwoSources { name, version } => {
+                Refusal::new(Exit::Usage, "two-sources", "one crate and version from two registries", format!("{name} {version}"))
+                    .want("one registry for it")
+            }
+        }
+    }
+}
+
+/// Gets every crate of `crates` into `to` (created here), for the exported workspace at `source`.
+pub fn vendor(cargo: &Path, source: &Path, crates: &[Locked], to: &Path, time: u64, progress: &dyn Progress) -> Result<(), VendorError> {
+    std::fs::create_dir(to).at("create", to)?;
+    files::directory(to, Path::new("."))?;
+    let cache = cargo_home(source).join("registry").join("cache");
+    let mut fetched = false;
+    for (number, krate) in crates.iter().enumerate() {
+        interrupt::check()?;
+        if number > 0 && (&crates[number - 1].name, &crates[number - 1].version) == (&krate.name, &krate.version) {
+            return Err(VendorError::TwoSources { name: krate.name.clone(), version: krate.version.clone() });
+        }
+        let bytes = match find(&cache, krate) {
+            // Fetching comes first only where something lacks: a machine with a full cache needs no network.
+            Err(VendorError::Absent { .. }) if !fetched => {
+                fetched = true;
+                fetch(cargo, source, progress)?;
+                find(&cache, krate)?
+            }
+            other => other?,
+        };
+        unpack(&bytes, krate, to, time)?;
+    }
+    Ok(files::settle(to, time)?)
+}
+
+/// The configuration that makes cargo take every source of `crates` from `directory` and nothing from anywhere else.
+pub fn source_replacement(crates: &[Locked], directory: &str) -> String {
+    let mut out =
+        format!("[source.proofmark-vendor]\ndirectory = {directory:?}\n\n[source.crates-io]\nreplace-with = \"proofmark-vendor\"\n");
+    let mut others = BTreeMap::new();
+    for krate in crates {
+        // Cargo's built-in registry is known by its name, whatever its index is called in Cargo.lock.
+        if !krate.source.trim_end_matches('/').ends_with("/crates.io-index") {
+            // `registry+URL` is a git index, `sparse+URL` keeps its prefix in the configuration.
+            others.insert(krate.source.strip_prefix("registry+").unwrap_or(&krate.source), ());
+        }
+    }
+    for (number, registry) in others.keys().enumerate() {
+        out += &format!("\n[source.proofmark-{number}]\nregistry = {registry:?}\nreplace-with = \"proofmark-vendor\"\n");
+    }
+    out
+}
+
+/// Cargo's home of the user who builds; cargo's own rule.
+fn cargo_home(workspace: &Path) -> PathBuf {
+    match std::env::var_os("CARGO_HOME").filter(|home| !home.is_empty()) {
+        Some(home) => workspace.join(home),
+        None => std::env::home_dir().unwrap_or_default().join(".cargo"),
+    }
+}
+
+/// Lets the user's cargo fill its cache.
+fn fetch(cargo: &Path, source: &Path, progress: &dyn Progress) -> Result<(), VendorError> {
+    progress.step("fetching crates with cargo");
+    let mut command = Command::new(cargo);
+    command.args(["fetch", "--locked", "--manifest-path"]).arg(source.join("Cargo.toml")).current_dir(source);
+    let outcome = tool::run(&mut command, progress)?;
+    if outcome.success { Ok(()) } else { Err(VendorError::Fetch { says: outcome.tail(20) }) }
+}
+
+/// The bytes of a crate from any registry's cache, whose digest is the locked one.
+fn find(cache: &Path, krate: &Locked) -> Result<Vec<u8>, VendorError> {
+    let mut wrong = None;
+    for registry in if cache.is_dir() { files::listed(cache)? } else { Vec::new() } {
+        let path = registry.join(format!("{}-{}.crate", krate.name, krate.version));
+        let bytes = match std::fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            other => other.at("read", &path)?,
+        };
+        // These bytes, not the file: it may change between check and use.
+        let have = digest::sha256(&bytes);
+        if have == krate.sha256 {
+            return Ok(bytes);
+        }
+        wrong = Some((have, path));
+    }
+    let (name, version) = (krate.name.clone(), krate.version.clone());
+    Err(match wrong {
+        Some((have, path)) => VendorError::Checksum { name, version, want: krate.sha256.clone(), have, path },
+        None => VendorError::Absent { name, version, cache: cache.into() },
+    })
+}
+
+/// Unpacks a `.crate`: regular files below NAME-VERSION/ and nothing else.
+fn unpack(bytes: &[u8], krate: &Locked, to: &Path, time: u64) -> Result<(), VendorError> {
+    let top = format!("{}-{}", krate.name, krate.version);
+    let label = PathBuf::from(format!("{top}.crate"));
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bytes));
+    files::directory(to, Path::new(&top))?;
+    for entry in archive.entries().at("read", &label)? {
+        let mut entry = entry.at("read", &label)?;
+        let path = entry.path().at("read", &label)?.into_owned();
+        let refuse = |why| VendorError::Archive { path: label.clone(), entry: path.display().to_string(), why };
+        match entry.header().entry_type() {
+            tar::EntryType::Regular | tar::EntryType::Continuous => {}
+            tar::EntryType::Directory | tar::EntryType::XGlobalHeader => continue,
+            _ => return Err(refuse("neither file nor directory")),
+        }
+        let mut parts = path.components();
+        if parts.next() != Some(Component::Normal(top.as_ref())) || !parts.clone().all(|part| matches!(part, Component::Normal(_))) {
+            return Err(refuse("outside of the crate's directory"));
+        }
+        // cargo and cargo vendor leave these out, too; the first is ours to write.
+        if matches!(parts.as_path().to_str(), Some(".cargo-checksum.json" | ".cargo-ok")) {
+            continue;
+        }
+        let executable = entry.header().mode().at("read", &label)? & 0o111 != 0;
+        if let Some(parent) = path.parent() {
+            files::directory(to, parent)?;
+        }
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).at("read", &label)?;
+        files::write(&to.join(&path), &content, executable, time)?;
+    }
+    // No digest per file: the whole crate was checked above, and cargo looks only at what is listed here.
+    let checksum = serde_json::json!({ "files": {}, "package": krate.sha256 }).to_string();
+    Ok(files::write(&to.join(&top).join(".cargo-checksum.json"), checksum.as_bytes(), false, time)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A `.crate` with one entry of the given type and path.
+    fn crate_with(path: &str, kind: tar::EntryType) -> Vec<u8> {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(if kind == tar::EntryType::Regular { 2 } else { 0 });
+        header.set_entry_type(kind);
+        header.set_mode(0o600);
+        // Written by hand: the builder refuses the paths that are to be refused here.
+        header.as_gnu_mut().unwrap().name[..path.len()].copy_from_slice(path.as_bytes());
+        header.set_cksum();
+        let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+        archive.append(&header, if kind == tar::EntryType::Regular { b"hi".as_slice() } else { b"" }).unwrap();
+        archive.into_inner().unwrap().finish().unwrap()
+    }
+
+    fn locked(sha256: String) -> Locked {
+        Locked { name: "a".into(), version: "1.0.0".into(), sha256, source: "registry+https://example.org/index".into() }
+    }
+
+    #[test]
+    fn a_wrong_checksum_is_refused_with_both_values() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("mirror")).unwrap();
+        let bytes = crate_with("a-1.0.0/x", tar::EntryType::Regular);
+        std::fs::write(dir.path().join("mirror/a-1.0.0.crate"), &bytes).unwrap();
+        assert_eq!(find(dir.path(), &locked(digest::sha256(&bytes))).unwrap(), bytes);
+        let refusal = find(dir.path(), &locked("00".into())).unwrap_err().refusal();
+        assert_eq!((refusal.code, refusal.reason), (Exit::Hash, "crate-checksum"));
+        assert!(refusal.want.unwrap().contains("00") && refusal.have.unwrap().contains(&digest::sha256(&bytes)));
+    }
+
+    #[test]
+    fn a_good_copy_in_another_registrys_cache_is_found_beside_a_bad_one() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, bytes) in [("m1", b"good".as_slice()), ("m2", b"bad")] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+            std::fs::write(dir.path().join(name).join("a-1.0.0.crate"), bytes).unwrap();
+        }
+        assert_eq!(find(dir.path(), &locked(digest::sha256(b"good"))).unwrap(), b"good");
+    }
+
+    #[test]
+    fn only_regular_files_inside_the_crates_directory_are_unpacked() {
+        for (path, kind, good) in [
+            ("a-1.0.0/src/x", tar::EntryType::Regular, true),
+            ("a-1.0.0/../x", tar::EntryType::Regular, false),
+            ("/a-1.0.0/x", tar::EntryType::Regular, false),
+            ("b-1.0.0/x", tar::EntryType::Regular, false),
+            ("a-1.0.0/x", tar::EntryType::Symlink, false),
+            ("a-1.0.0/x", tar::EntryType::Link, false),
+            ("a-1.0.0/x", tar::EntryType::Char, false),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let result = unpack(&crate_with(path, kind), &locked("ab".into()), dir.path(), 7);
+            assert_eq!(result.is_ok(), good, "{path} {kind:?}: {result:?}");
+            assert_eq!(dir.path().join("a-1.0.0/src/x").exists(), good);
+        }
+    }
+
+    #[test]
+    fn every_source_is_replaced_once() {
+        let mut crates = vec![locked("1".into()), locked("2".into())];
+        crates[1].source = "registry+https://example.org/crates.io-index".into();
+        crates.push(Locked { source: "sparse+https://example.net/".into(), ..locked("3".into()) });
+        let table: toml::Table = source_replacement(&crates, "/vendor").parse().unwrap();
+        let sources = table["source"].as_table().unwrap();
+        assert_eq!(sources.len(), 4, "{sources:?}");
+        assert_eq!(sources["proofmark-0"]["registry"].as_str(), Some("https://example.org/index"));
+        assert_eq!(sources["proofmark-1"]["registry"].as_str(), Some("sparse+https://example.net/"));
+    }
+}
