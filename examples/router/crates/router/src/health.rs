@@ -6,7 +6,9 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use routing::{flags::WIRE_EPOCH, note};
+use routing::flags::WIRE_EPOCH;
+use routing::note;
+use routing::wire;
 use serde::Serialize;
 use serde_json::json;
 
@@ -60,17 +62,17 @@ fn answer(mut stream: TcpStream, desk: &Desk) -> io::Result<()> {
         Some(b"/health") => health(desk),
         Some(b"/counters") => {
             let counted = Counted { parents_live: desk.live(), counters: desk.counters.snapshot() };
-            ("200 OK", json!(counted))
+            ("200 OK", wire::line(&counted))
         }
-        Some(_) => ("404 Not Found", json!({ "error": "there is /health and /counters" })),
-        None => ("400 Bad Request", json!({ "error": "expected GET PATH HTTP/1.x" })),
+        Some(_) => ("404 Not Found", wire::line(&json!({ "error": "there is /health and /counters" }))),
+        None => ("400 Bad Request", wire::line(&json!({ "error": "expected GET PATH HTTP/1.x" }))),
     };
-    let answer = format!("HTTP/1.0 {status}\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n{body}\n");
+    let answer = format!("HTTP/1.0 {status}\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n{body}");
     stream.write_all(answer.as_bytes())
 }
 
 /// The router can take orders, or it cannot: 200 or 503.
-fn health(desk: &Desk) -> (&'static str, serde_json::Value) {
+fn health(desk: &Desk) -> (&'static str, String) {
     let venues: Vec<VenueHealth<'_>> = desk
         .venues
         .iter()
@@ -82,7 +84,7 @@ fn health(desk: &Desk) -> (&'static str, serde_json::Value) {
         (false, true) => ("200 OK", "ok"),
     };
     let flags = desk.flags.iter().map(|flag| flag.id()).collect();
-    (code, json!(Health { status, release: RELEASE, wire_epoch: WIRE_EPOCH, flags, venues }))
+    (code, wire::line(&Health { status, release: RELEASE, wire_epoch: WIRE_EPOCH, flags, venues }))
 }
 
 /// The path of a GET request.
