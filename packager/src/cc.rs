@@ -27,8 +27,9 @@ pub struct CToolchain {
 pub struct CFile {
     /// What the compiler calls it: `cc1`, `libc.a`, ...
     pub name: String,
-    /// The real file.
-    pub path: String,
+    /// The real file on this machine; not part of any record.
+    #[serde(skip)]
+    pub path: PathBuf,
     /// Its digest.
     pub sha256: String,
 }
@@ -99,7 +100,7 @@ pub fn record() -> Result<CToolchain, CcError> {
     for (name, path) in found {
         let path = path.canonicalize().at("resolve", &path)?;
         let (sha256, _) = digest::sha256_file(&path)?;
-        files.push(CFile { name, path: path.display().to_string(), sha256 });
+        files.push(CFile { name, path, sha256 });
     }
     files.sort();
     let lines: String = files.iter().map(|file| format!("{}  {}\n", file.sha256, file.name)).collect();

@@ -16,18 +16,62 @@ pub enum Exit {
     /// Wrong usage, or a source tree in a state that cannot be released: dirty, not committed, lock file missing or stale,
     /// code that does not compile. The user changes something and calls again.
     Usage = 2,
-    /// The two builds differ, or a crate is not the one that `Cargo.lock` names.
+    /// The flag ledger: an id reused, retired and still in the code, or lost.
+    Ledger = 79,
+    /// A signature, a threshold, or the second person.
+    Signature = 80,
+    /// The two builds differ, or a crate is not the one that `Cargo.lock` names; another digest or size that is not the promised one.
     Hash = 81,
+    /// Not in the index.
+    NotInIndex = 82,
+    /// Revoked.
+    Revoked = 83,
+    /// Rollback or equivocation.
+    Rollback = 84,
+    /// Expired.
+    Expired = 85,
+    /// A host in two groups.
+    TwoGroups = 86,
+    /// Halted.
+    Halted = 87,
+    /// Gate closed.
+    Gate = 88,
+    /// A host in no group.
+    NoGroup = 89,
     /// `proofmark.toml`, `Cargo.lock` or another input file is malformed.
     Malformed = 90,
     /// This machine lacks something that is needed; the message names it.
     Platform = 91,
+    /// A trust document is invalid or not the pinned one.
+    Trust = 92,
+    /// The clock contradicts signed times.
+    Clock = 93,
+    /// State missing or damaged.
+    State = 94,
     /// Input or output failed; trying again may help.
     Io = 95,
+    /// Wrong environment, target, product or role.
+    Environment = 96,
+    /// Payload policy.
+    Policy = 97,
+    /// Nothing answered.
+    Unreachable = 98,
     /// A fault of this program.
     Internal = 99,
     /// Interrupted by a signal.
     Interrupted = 130,
+}
+
+impl Exit {
+    /// The exit code with this number; [`Exit::Internal`] where there is none.
+    pub fn of(code: u8) -> Self {
+        use Exit::*;
+        const ALL: [Exit; 23] = [
+            Ok, Usage, Ledger, Signature, Hash, NotInIndex, Revoked, Rollback, Expired, TwoGroups, Halted, Gate, NoGroup, Malformed, Platform, Trust, Clock,
+            State, Io, Environment, Policy, Unreachable, Interrupted,
+        ];
+        ALL.into_iter().find(|exit| *exit as u8 == code).unwrap_or(Internal)
+    }
 }
 
 /// One refusal: what, the subject, the code, a stable reason word, both sides of the mismatch, and the next step.
@@ -83,7 +127,9 @@ impl fmt::Display for Refusal {
     /// The shape every message of this project has. Text from outside is made harmless here, once, for all messages.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let subject = text::one_line(&self.subject);
-        writeln!(f, "refused: {}: {subject} [{} {}]", text::one_line(&self.what), self.code as u8, self.reason)?;
+        // A refusal of the core says all in its subject.
+        let what = if self.what.is_empty() { String::new() } else { format!("{}: ", text::one_line(&self.what)) };
+        writeln!(f, "refused: {what}{subject} [{} {}]", self.code as u8, self.reason)?;
         for (label, value) in [("want", &self.want), ("have", &self.have)] {
             let Some(value) = value else { continue };
             for (number, line) in value.lines().enumerate() {
@@ -125,6 +171,14 @@ impl Refuse for IoError {
     }
 }
 
+impl Refuse for proofmark_core::Refusal {
+    /// Code, reason word and text are the core's.
+    fn refusal(&self) -> Refusal {
+        let reason = self.reason();
+        Refusal::new(Exit::of(reason.code()), reason.word(), "", self.subject()).want(self.want()).have(self.have()).next(reason.next())
+    }
+}
+
 impl Refuse for crate::interrupt::Interrupted {
     fn refusal(&self) -> Refusal {
         Refusal::new(Exit::Interrupted, "interrupted", "stopped by a signal", "nothing was written")
@@ -155,6 +209,15 @@ impl<T> IoContext<T> for std::io::Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_of_the_core_keeps_its_code_and_its_four_lines() {
+        for reason in proofmark_core::Reason::ALL {
+            let core = proofmark_core::Refusal::new(*reason, "subject", "a", "b");
+            assert_eq!(core.refusal().code as u8, reason.code());
+            assert_eq!(core.refusal().to_string(), format!("{core}\n"));
+        }
+    }
 
     #[test]
     fn a_refusal_has_the_house_shape_and_no_escape_sequences() {
