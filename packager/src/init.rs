@@ -170,7 +170,7 @@ mod tests {
         assert_eq!((config.product.as_str(), config.release.as_str(), config.binaries.len()), ("my_tool", "1.0.0-rc.1+x", 2));
         // The commented lines must be right, too: take the comment marks away.
         let all: Vec<&str> = text.lines().map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ") && !rest.starts_with("One")).unwrap_or(line)).collect();
-        config::parse(&all.join("\n").replace("# [launch.limits]", "[launch.limits]").replace("# [build]", "[build]"), Path::new(config::FILE)).unwrap();
+        config::parse(&all.join("\n").replace("# [launch.limits]", "[launch.limits]").replace("# [build]", "[build]").replace("#   [[env", "[[env"), Path::new(config::FILE)).unwrap();
     }
 
     #[test]

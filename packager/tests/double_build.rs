@@ -1,0 +1,123 @@
+//! Stories of whole builds in the real sandbox, on projects without dependencies: one that is reproducible and keeps its own
+//! rustflags, and leaky ones that must be refused with the place and the crate named.
+//!
+//! Where the machine allows no sandbox, the tests say so and pass: what they check is not there to be checked.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use proofmark::build::{self, Built, Error, Options};
+use proofmark::compare::{Cause, Kind};
+use proofmark::exit::Refuse;
+use proofmark::progress::Silent;
+use proofmark::sandbox::SandboxError;
+
+/// A committed project named `fixture`, with the given files beside Cargo.toml, Cargo.lock and proofmark.toml.
+fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write("Cargo.toml", "[package]\nname = \"fixture\"\nversion = \"0.1.0\"\nedition = \"2021\"\n");
+    write("Cargo.lock", "version = 4\n\n[[package]]\nname = \"fixture\"\nversion = \"0.1.0\"\n");
+    write(
+        "proofmark.toml",
+        "product = \"fixture\"\nrelease = \"1\"\nwire_epoch = 1\n[[binary]]\npackage = \"fixture\"\nname = \"fixture\"\n\
+         [[environment]]\nname = \"prod\"\n[launch]\nargv = [\"/bin/fixture\"]\nuser = \"fixture\"\n",
+    );
+    for (name, text) in files {
+        write(name, text);
+    }
+    for arguments in [vec!["init", "-q"], vec!["add", "-A"], vec!["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false", "commit", "-qm", "x"]] {
+        assert!(Command::new("git").args(arguments).current_dir(dir.path()).status().unwrap().success());
+    }
+    dir
+}
+
+/// None where this machine has no sandbox.
+fn double_build(workspace: &Path) -> Option<Result<Built, Error>> {
+    let options = Options { workspace: workspace.into(), toolchain: None, scratch: None, worker: env!("CARGO_BIN_EXE_proofmark").into() };
+    match build::double_build(&options, &Silent) {
+        Err(Error::Sandbox(SandboxError::Unavailable { missing, .. })) => {
+            eprintln!("skipped: this machine lacks {missing}");
+            None
+        }
+        other => Some(other),
+    }
+}
+
+#[test]
+fn two_builds_agree_and_the_projects_own_rustflags_keep_their_effect() {
+    const MAIN: &str = r#"fn main() { println!("{} {}", cfg!(foo), cfg!(target_feature = "crt-static")); }"#;
+    for config in ["[build]\nrustflags = ['--cfg', 'foo']", "[target.'cfg(unix)']\nrustflags = ['--cfg', 'foo']"] {
+        let dir = project(&[("src/main.rs", MAIN), (".cargo/config.toml", config)]);
+        let Some(built) = double_build(dir.path()) else { return };
+        let built = built.unwrap();
+        let program = built.staged.join("root/bin/fixture");
+        let says = Command::new(&program).output().unwrap().stdout;
+        assert_eq!(String::from_utf8_lossy(&says).trim(), "true true", "{config}");
+        let info = String::from_utf8(built.buildinfo.clone()).unwrap();
+        for private in [dir.path().to_str().unwrap(), built.work_dir().to_str().unwrap(), "/root", "64101"] {
+            assert!(!info.contains(private), "buildinfo holds {private}");
+        }
+        let out = dir.path().join("out/fixture");
+        built.write_to(&out).unwrap();
+        built.write_to(&out).unwrap();
+        assert_eq!(fs::read(out.join("root/bin/fixture")).unwrap(), fs::read(program).unwrap());
+        assert_eq!(fs::read_dir(dir.path().join("out")).unwrap().count(), 1, "nothing half-made stays");
+    }
+}
+
+#[test]
+fn a_build_script_that_writes_the_time_is_refused_with_file_section_and_crate() {
+    let dir = project(&[
+        ("src/main.rs", "include!(concat!(env!(\"OUT_DIR\"), \"/stamp.rs\"));\nfn main() { println!(\"{STAMP}\"); }"),
+        (
+            "build.rs",
+            "fn main() { let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();\n\
+             let out = std::env::var(\"OUT_DIR\").unwrap();\n\
+             std::fs::write(out + \"/stamp.rs\", format!(\"const STAMP: &str = \\\"stamp {now}\\\";\")).unwrap(); }",
+        ),
+    ]);
+    let Some(built) = double_build(dir.path()) else { return };
+    let Err(Error::Differ(report)) = built else { panic!("not refused: {built:?}") };
+    assert_eq!(report.differences[0].path, "root/bin/fixture");
+    let Kind::Bytes { section, cause, .. } = &report.differences[0].kind else { panic!("{report:?}") };
+    assert_eq!((section.as_deref(), *cause), (Some(".rodata"), Cause::Time));
+    assert_eq!(report.blame[0].krate, "fixture");
+    assert!(report.blame[0].path.ends_with("/out/stamp.rs"), "{report:?}");
+    assert_eq!(Error::Differ(report).refusal().code as u8, 81);
+}
+
+#[test]
+fn the_inside_sees_no_network_no_home_and_no_trace_of_the_outside() {
+    // A build script that fails if it can tell anything; so the build succeeds only where all is closed.
+    const SCRIPT: &str = r#"
+        use std::{env, fs, process::Command};
+        fn text(path: &str) -> String { fs::read_to_string(path).unwrap_or_default() }
+        fn main() {
+            let names: Vec<String> = fs::read_dir("/").unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+            for no in ["root", "var", "work", "opt", "mnt", "sys", "run"] { assert!(!names.iter().any(|n| n == no), "/{no} is there"); }
+            assert_eq!(fs::read_dir("/home").unwrap().count(), 1);
+            assert_eq!(text("/proc/sys/kernel/hostname").trim(), "proofmark");
+            assert!(text("/proc/net/route").lines().count() <= 1, "a route out");
+            assert_eq!(text("/proc/self/status").lines().find(|l| l.starts_with("Umask")).unwrap().split_whitespace().last(), Some("0022"));
+            assert_eq!(text("/proc/self/status").lines().find(|l| l.starts_with("Uid")).unwrap().split_whitespace().nth(1), Some("1000"));
+            assert!(fs::write("/src/x", "x").is_err() && fs::write("/vendor/x", "x").is_err() && fs::write("/toolchain/x", "x").is_err() && fs::write("/usr/x", "x").is_err());
+            assert_eq!((env::var("TZ").unwrap(), env::var("HOME").unwrap()), ("UTC".into(), "/home/builder".into()));
+            assert!(env::var("LC_ALL").is_err() && env::var("SUDO_USER").is_err());
+            assert_eq!(env::var("NUM_JOBS").unwrap(), "4");
+            assert!(std::net::TcpStream::connect("127.0.0.1:1").is_err());
+            assert!(Command::new("/usr/bin/id").output().unwrap().stdout.starts_with(b"uid=1000(builder)"));
+        }"#;
+    let dir = project(&[("src/main.rs", "fn main() {}"), ("build.rs", SCRIPT)]);
+    let Some(built) = double_build(dir.path()) else { return };
+    match built {
+        Ok(_) => {}
+        Err(Error::Cargo { says, .. }) => panic!("{says}"),
+        Err(other) => panic!("{other}"),
+    }
+}
