@@ -120,21 +120,33 @@ impl Refuse for Error {
             Self::Workspace(error) => error.refusal(),
             Self::Flags(error) => error.refusal(),
             Self::Sandbox(error) => error.refusal(),
-            Self::Cargo { says, .. } if says.contains("--locked") && says.contains("lock file") => {
-                Refusal::new(Exit::Usage, "lock-stale", "out of date", "Cargo.lock").have(says).next("cargo update --workspace, then commit Cargo.lock")
-            }
-            Self::Cargo { run, says, log } => Refusal::new(Exit::Usage, "cargo", "cargo build failed", format!("{run} build"))
+            Self::Cargo { says, .. } if lock_is_stale(says) => Refusal::new(Exit::Usage, "lock-stale", "out of date", "Cargo.lock")
                 .have(says)
-                .next(format!(
+                .next("cargo update --workspace, then commit Cargo.lock"),
+            Self::Cargo { run, says, log } => {
+                Refusal::new(Exit::Usage, "cargo", "cargo build failed", format!("{run} build")).have(says).next(format!(
                     "read {}; code that needs the network, the home directory or an unlisted program must do without",
                     log.display()
-                )),
-            Self::Differ(report) => Refusal::new(Exit::Hash, "differ", "the two builds differ", report.differences.first().map_or("", |first| &first.path))
-                .want("the same bytes from both builds")
-                .have(report.words())
-                .next("make that crate write the same bytes each time: SOURCE_DATE_EPOCH instead of the clock, sorted maps, no random numbers"),
+                ))
+            }
+            Self::Differ(report) => Refusal::new(
+                Exit::Hash,
+                "differ",
+                "the two builds differ",
+                report.differences.first().map_or("", |first| &first.path),
+            )
+            .want("the same bytes from both builds")
+            .have(report.words())
+            .next("make that crate write the same bytes each time: SOURCE_DATE_EPOCH instead of the clock, sorted maps, no random numbers"),
         }
     }
+}
+
+/// Whether cargo's message means that Cargo.lock does not fit Cargo.toml. Either it says so, or it misses a crate in /vendor, which
+/// holds all that Cargo.lock names.
+fn lock_is_stale(says: &str) -> bool {
+    (says.contains("lock file") && says.contains("--locked"))
+        || (says.contains("directory source `/vendor`") && says.contains("required by package"))
 }
 
 /// Builds the commit at HEAD twice and compares.
@@ -305,7 +317,7 @@ fn outside(number: usize) -> Outside {
         [("TZ", "America/St_Johns"), ("LC_ALL", "tr_TR.UTF-8"), ("USER", "second-user"), ("HOME", "/nonexistent")],
     ];
     Outside {
-        ids: sandbox::is_root().then(|| (sandbox::OUTER_IDS[number], sandbox::OUTER_IDS[number])),
+        ids: sandbox::may_choose_user().then(|| (sandbox::OUTER_IDS[number], sandbox::OUTER_IDS[number])),
         umask: [0o022, 0o077][number],
         // One processor less: what asks for their number is found out here, and not on a customer's machine.
         spare_processors: number,
@@ -315,7 +327,18 @@ fn outside(number: usize) -> Outside {
 
 /// The command line inside.
 fn cargo_build(config: &Config, target: &str, flags: &[String]) -> Vec<String> {
-    let mut argv: Vec<String> = ["/toolchain/bin/cargo", "build", "--locked", "--offline", "--manifest-path", "/src/Cargo.toml", "--config", "/proofmark/cargo.toml"].map(str::to_owned).to_vec();
+    let mut argv: Vec<String> = [
+        "/toolchain/bin/cargo",
+        "build",
+        "--locked",
+        "--offline",
+        "--manifest-path",
+        "/src/Cargo.toml",
+        "--config",
+        "/proofmark/cargo.toml",
+    ]
+    .map(str::to_owned)
+    .to_vec();
     argv.extend_from_slice(flags);
     for (option, value) in [("--target-dir", "/target"), ("--jobs", JOBS), ("--target", target), ("--profile", config.profile.as_str())] {
         argv.extend([option.to_owned(), value.to_owned()]);
@@ -349,7 +372,9 @@ fn programs(config: &Config, directory: &Path, target: &str) -> Vec<(String, Pat
     let mut found: Vec<(String, PathBuf)> = config
         .binaries
         .iter()
-        .map(|binary| (format!("root/{}", binary.bundle_path()), directory.join(target).join(profile).join(format!("{}{suffix}", binary.name))))
+        .map(|binary| {
+            (format!("root/{}", binary.bundle_path()), directory.join(target).join(profile).join(format!("{}{suffix}", binary.name)))
+        })
         .collect();
     found.sort();
     found
@@ -374,4 +399,18 @@ fn keep_log(scratch: &Path, lines: &[String]) -> Result<PathBuf, IoError> {
     let (_, path) = file.keep().map_err(|error| error.error).at("keep a file in", scratch)?;
     fs::write(&path, lines.join("\n") + "\n").at("write", &path)?;
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crate_missing_in_vendor_is_a_stale_lock_file_and_a_compile_error_is_not() {
+        let missing = "error: no matching package named `libc` found\nlocation searched: directory source `/vendor` (which is replacing registry `crates-io`)\nrequired by package `plain v0.1.0 (/src)`";
+        let refusal = |says: &str| Error::Cargo { run: "first", says: says.into(), log: "x.log".into() }.refusal().reason;
+        assert_eq!(refusal(missing), "lock-stale");
+        assert_eq!(refusal("error: cannot update the lock file /src/Cargo.lock because --locked was passed"), "lock-stale");
+        assert_eq!(refusal("error: could not compile `plain`"), "cargo");
+    }
 }

@@ -136,7 +136,10 @@ pub fn machine_json(machine: &Machine) -> Vec<u8> {
 /// Seconds since 1970 as `YYYY-MM-DDTHH:MM:SSZ` (FORMAT.md, *time*).
 pub fn timestamp(seconds: u64) -> String {
     // Out of jiff's range only after the year 9999, which FORMAT.md excludes too.
-    i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok()).map_or_else(|| "9999-12-31T23:59:59Z".into(), |time| time.to_string())
+    i64::try_from(seconds)
+        .ok()
+        .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
+        .map_or_else(|| "9999-12-31T23:59:59Z".into(), |time| time.to_string())
 }
 
 fn pretty(value: &impl Serialize) -> Vec<u8> {

@@ -113,7 +113,9 @@ pub fn compare(first: &[(String, PathBuf)], second: &[(String, PathBuf)]) -> Res
             Some(b) => differences.extend(compare_files(a, b)?.map(|kind| Difference { path: path.clone(), kind })),
         }
     }
-    differences.extend(second.keys().filter(|path| !first.contains_key(*path)).map(|path| Difference { path: path.clone(), kind: Kind::OnlySecond }));
+    differences.extend(
+        second.keys().filter(|path| !first.contains_key(*path)).map(|path| Difference { path: path.clone(), kind: Kind::OnlySecond }),
+    );
     Ok(Report { differences, blame: Vec::new() })
 }
 
@@ -146,7 +148,8 @@ fn crate_of(path: &Path) -> Option<String> {
         };
     }
     let file = parts.last()?;
-    (parts.contains(&"deps") && (file.ends_with(".rlib") || file.ends_with(".so"))).then(|| name(file.strip_prefix("lib").unwrap_or(file)))?
+    (parts.contains(&"deps") && (file.ends_with(".rlib") || file.ends_with(".so")))
+        .then(|| name(file.strip_prefix("lib").unwrap_or(file)))?
 }
 
 fn compare_files(a: &Path, b: &Path) -> Result<Option<Kind>, IoError> {

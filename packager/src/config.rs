@@ -298,7 +298,7 @@ fn check(config: &Config) -> Result<(), Contradiction> {
     if config.binaries.is_empty() || config.environments.is_empty() {
         return contradiction("product", "want at least one [[binary]] and one [[environment]]");
     }
-    for (name, _) in &config.build.env {
+    for name in config.build.env.keys() {
         // What the sandbox fixes, and what would replace the project's own rustflags.
         const OURS: &[&str] =
             &["PATH", "HOME", "LANG", "TZ", "SOURCE_DATE_EPOCH", "RUSTFLAGS", "RUSTC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"];
@@ -383,7 +383,7 @@ fn check_launch(config: &Config) -> Result<(), Contradiction> {
         let have: Vec<String> = config.binaries.iter().map(|binary| format!("/{}", binary.bundle_path())).collect();
         return contradiction(
             program,
-            format!("launch.argv starts {program:?}, which is no program of the bundle: want one of {}", have.join(", ")),
+            format!("launch.argv starts with {program}, which is no program of the bundle: want one of {}", have.join(", ")),
         );
     }
     if launch.user.as_str() == "root" && !launch.dangerous_root {

@@ -37,7 +37,9 @@ impl Refuse for InitError {
             Self::Toolchain(error) => error.refusal(),
             Self::Workspace(error) => error.refusal(),
             Self::Config(error) => error.refusal(),
-            Self::Exists(path) => Refusal::new(Exit::Usage, "exists", "init never overwrites", path.display()).next("edit it, or move it away first"),
+            Self::Exists(path) => {
+                Refusal::new(Exit::Usage, "exists", "init never overwrites", path.display()).next("edit it, or move it away first")
+            }
         }
     }
 }
@@ -69,8 +71,13 @@ pub fn init(workspace: &Path, wanted: &[String]) -> Result<PathBuf, InitError> {
     // The program to start: the root package's, else the one named like its package, else the first.
     chosen.sort_by_key(|(package, name)| (Some(package) != lead.as_ref(), package != name));
     let Some((package, program)) = chosen.first().cloned() else { return Err(no_binary("*", "*", &all)) };
-    let version = metadata.workspace_packages().iter().find(|found| *found.name == package).map_or_else(|| "0.1.0".into(), |found| found.version.to_string());
-    let text = render(&Start { product: sanitise(lead.as_deref().unwrap_or(&package)), release: release(&version), program, binaries: chosen });
+    let version = metadata
+        .workspace_packages()
+        .iter()
+        .find(|found| *found.name == package)
+        .map_or_else(|| "0.1.0".into(), |found| found.version.to_string());
+    let text =
+        render(&Start { product: sanitise(lead.as_deref().unwrap_or(&package)), release: release(&version), program, binaries: chosen });
     config::parse(&text, Path::new(config::FILE))?;
     let mut file = OpenOptions::new().write(true).create_new(true).open(&path).at("create", &path)?;
     file.write_all(text.as_bytes()).at("write", &path)?;
@@ -92,7 +99,12 @@ struct Start {
 
 /// A package's name as a *name*: lower case, `-` for what is not allowed.
 fn sanitise(text: &str) -> String {
-    let mapped: String = text.to_lowercase().chars().map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c) { c } else { '-' }).take(60).collect();
+    let mapped: String = text
+        .to_lowercase()
+        .chars()
+        .map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c) { c } else { '-' })
+        .take(60)
+        .collect();
     let mapped = mapped.trim_start_matches(['.', '_', '-']).to_owned();
     if mapped.parse::<Name>().is_ok() { mapped } else { "product".into() }
 }
@@ -106,7 +118,8 @@ fn render(start: &Start) -> String {
     let mut list = String::new();
     for (package, name) in binaries {
         // Writing to a String cannot fail.
-        let _ = write!(list, "[[binary]]\npackage = {package:?}\nname = {name:?}\n# path = \"bin/{name}\"   # where it goes in the bundle\n\n");
+        let _ =
+            write!(list, "[[binary]]\npackage = {package:?}\nname = {name:?}\n# path = \"bin/{name}\"   # where it goes in the bundle\n\n");
     }
     format!(
         r#"# What this workspace releases, and how hosts start it. Committed: a release is made from a commit and from nothing else.
@@ -164,13 +177,25 @@ mod tests {
 
     #[test]
     fn what_init_writes_is_what_the_parser_takes() {
-        let start = Start { product: sanitise("My_Tool"), release: release("1.0.0-rc.1+x"), program: "tool".into(), binaries: vec![("a".into(), "tool".into()), ("b".into(), "two".into())] };
+        let start = Start {
+            product: sanitise("My_Tool"),
+            release: release("1.0.0-rc.1+x"),
+            program: "tool".into(),
+            binaries: vec![("a".into(), "tool".into()), ("b".into(), "two".into())],
+        };
         let text = render(&start);
         let config = config::parse(&text, Path::new(config::FILE)).unwrap();
         assert_eq!((config.product.as_str(), config.release.as_str(), config.binaries.len()), ("my_tool", "1.0.0-rc.1+x", 2));
         // The commented lines must be right, too: take the comment marks away.
-        let all: Vec<&str> = text.lines().map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ") && !rest.starts_with("One")).unwrap_or(line)).collect();
-        config::parse(&all.join("\n").replace("# [launch.limits]", "[launch.limits]").replace("# [build]", "[build]").replace("#   [[env", "[[env"), Path::new(config::FILE)).unwrap();
+        let all: Vec<&str> = text
+            .lines()
+            .map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ") && !rest.starts_with("One")).unwrap_or(line))
+            .collect();
+        config::parse(
+            &all.join("\n").replace("# [launch.limits]", "[launch.limits]").replace("# [build]", "[build]").replace("#   [[env", "[[env"),
+            Path::new(config::FILE),
+        )
+        .unwrap();
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The `proofmark` program: parses, dispatches, prints, ends. One printer and one exit; the commands are in `commands/`.
 
+#![allow(clippy::result_large_err, reason = "a refusal is made once in a run, and then the program ends")]
+
 use std::process::ExitCode;
 
 use clap::Parser;

@@ -40,11 +40,15 @@ impl Refuse for FlagError {
     fn refusal(&self) -> Refusal {
         match self {
             Self::Io(error) => error.refusal(),
-            Self::Malformed { path, message } => Refusal::new(Exit::Malformed, "cargo-config", "not a cargo configuration", path.display()).have(message),
-            Self::Native { path, flag } => Refusal::new(Exit::Usage, "native-cpu", "a flag that depends on the machine that builds", path.display())
-                .want("a named processor, such as -C target-cpu=x86-64-v3")
-                .have(flag)
-                .next("name the processor of your hosts, commit, and call again"),
+            Self::Malformed { path, message } => {
+                Refusal::new(Exit::Malformed, "cargo-config", "not a cargo configuration", path.display()).have(message)
+            }
+            Self::Native { path, flag } => {
+                Refusal::new(Exit::Usage, "native-cpu", "a flag that depends on the machine that builds", path.display())
+                    .want("a named processor, such as -C target-cpu=x86-64-v3")
+                    .have(flag)
+                    .next("name the processor of your hosts, commit, and call again")
+            }
         }
     }
 }
@@ -132,7 +136,9 @@ fn read(root: &Path, path: &Path, depth: usize, found: &mut Vec<(PathBuf, Table)
     };
     let table: Table = text.parse().map_err(|error: toml::de::Error| malformed(error.message().to_owned()))?;
     let included: Vec<String> = match table.get("include") {
-        Some(Value::Array(list)) => list.iter().filter_map(|item| item.as_str().or_else(|| item.get("path")?.as_str())).map(str::to_owned).collect(),
+        Some(Value::Array(list)) => {
+            list.iter().filter_map(|item| item.as_str().or_else(|| item.get("path")?.as_str())).map(str::to_owned).collect()
+        }
         Some(Value::String(one)) => vec![one.clone()],
         _ => Vec::new(),
     };

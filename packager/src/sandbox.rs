@@ -114,15 +114,25 @@ impl Refuse for SandboxError {
 /// distribution, below that of subordinate ids.
 pub const OUTER_IDS: [u32; 2] = [64_101, 64_102];
 
-/// Whether the caller may choose the user outside.
-pub fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
+/// Whether the caller may choose the user outside: root, and not the root of a user namespace that lacks those ids.
+pub fn may_choose_user() -> bool {
+    let mapped = |path: &str| {
+        let map = fs::read_to_string(path).unwrap_or_default();
+        OUTER_IDS.iter().all(|id| map.lines().any(|line| in_range(line, *id)))
+    };
+    rustix::process::geteuid().is_root() && mapped("/proc/self/uid_map") && mapped("/proc/self/gid_map")
+}
+
+/// A line of user_namespaces(7): first id inside, first id outside, count.
+fn in_range(line: &str, id: u32) -> bool {
+    let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    matches!(numbers[..], [first, _, count] if (first..first + count).contains(&u64::from(id)))
 }
 
 /// Runs `argv` inside, in /src, and returns when every process inside is gone.
 pub fn run(worker: &Path, spec: &Spec, outside: &Outside, argv: &[String], progress: &dyn Progress) -> Result<Outcome, SandboxError> {
-    // Not below TMPDIR where root calls: the outer user must be able to walk there, and root's own directories are closed.
-    let parent = if is_root() { PathBuf::from("/tmp") } else { std::env::temp_dir() };
+    // Not below TMPDIR where the user changes: the outer user must be able to walk there, and root's own directories are closed.
+    let parent = if outside.ids.is_some() { PathBuf::from("/tmp") } else { std::env::temp_dir() };
     let stage = tempfile::Builder::new().prefix("proofmark-stage-").tempdir_in(&parent).at("create a directory in", parent)?;
     let path = stage.path().canonicalize().at("open", stage.path())?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o711)).at("set the mode of", &path)?;
@@ -198,4 +208,16 @@ pub fn environment(time: u64) -> BTreeMap<String, String> {
     let mut env: BTreeMap<String, String> = fixed.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     env.insert("SOURCE_DATE_EPOCH".into(), time.to_string());
     env
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_of_a_small_user_namespace_cannot_choose() {
+        assert!(in_range("         0          0 4294967295", OUTER_IDS[1]));
+        assert!(!in_range("         0       1000          1", OUTER_IDS[0]));
+        assert!(!in_range("", OUTER_IDS[0]));
+    }
 }

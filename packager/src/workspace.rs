@@ -15,7 +15,7 @@ pub enum WorkspaceError {
     /// `cargo metadata` failed.
     #[error("{}: {says}", .path.display())]
     Metadata {
-        /// The workspace.
+        /// The manifest, relative to the workspace.
         path: PathBuf,
         /// What cargo says.
         says: String,
@@ -54,26 +54,34 @@ pub enum WorkspaceError {
 impl Refuse for WorkspaceError {
     fn refusal(&self) -> Refusal {
         match self {
-            Self::Metadata { path, says } => {
-                Refusal::new(Exit::Usage, "metadata", "cargo cannot read the workspace", path.display()).have(says).next("cargo metadata --no-deps must work here; then call again")
-            }
-            Self::NoBinary { package, name, available } => {
-                Refusal::new(Exit::Malformed, "no-binary", "proofmark.toml names a binary that does not exist", format!("package {package}, binary {name}"))
-                    .want("one of the workspace's binaries, as [[binary]] package = \"...\" and name = \"...\"")
-                    .have(if available.is_empty() { "this workspace has no binary".to_owned() } else { available.join("\n") })
-                    .next("correct [[binary]] in proofmark.toml and commit")
-            }
+            Self::Metadata { path, says } => Refusal::new(Exit::Usage, "metadata", "cargo cannot read the workspace", path.display())
+                .have(says)
+                .next("cargo metadata --no-deps must work here; then call again"),
+            Self::NoBinary { package, name, available } => Refusal::new(
+                Exit::Malformed,
+                "no-binary",
+                "proofmark.toml names a binary that does not exist",
+                format!("package {package}, binary {name}"),
+            )
+            .want("one of the workspace's binaries, as [[binary]] package = \"...\" and name = \"...\"")
+            .have(if available.is_empty() { "this workspace has no binary".to_owned() } else { available.join("\n") })
+            .next("correct [[binary]] in proofmark.toml and commit"),
             Self::TwoBinaries(name) => Refusal::new(Exit::Malformed, "two-binaries", "two binaries of one name", name)
                 .want("one file of that name in cargo's output directory")
                 .next("rename one in its Cargo.toml ([[bin]] name)"),
-            Self::NotTheRoot { root } => Refusal::new(Exit::Usage, "not-root", "proofmark.toml must lie at the root of the Cargo workspace", root.display())
-                .next("move it beside the Cargo.toml that has [workspace]"),
-            Self::OutsidePath { package, dependency, path } => {
-                Refusal::new(Exit::Usage, "outside-path", "a path dependency lies outside of the workspace", format!("{package} -> {dependency}"))
-                    .want("everything that is built inside the directory that holds proofmark.toml and Cargo.lock")
-                    .have(path.display())
-                    .next("move it into the workspace, or publish it to a registry and depend on a version")
+            Self::NotTheRoot { root } => {
+                Refusal::new(Exit::Usage, "not-root", "proofmark.toml must lie at the root of the Cargo workspace", root.display())
+                    .next("move it beside the Cargo.toml that has [workspace]")
             }
+            Self::OutsidePath { package, dependency, path } => Refusal::new(
+                Exit::Usage,
+                "outside-path",
+                "a path dependency lies outside of the workspace",
+                format!("{package} -> {dependency}"),
+            )
+            .want("everything that is built inside the directory that holds proofmark.toml and Cargo.lock")
+            .have(path.display())
+            .next("move it into the workspace, or publish it to a registry and depend on a version"),
         }
     }
 }
@@ -84,9 +92,10 @@ pub fn metadata(cargo: &Path, workspace: &Path) -> Result<Metadata, WorkspaceErr
     command.cargo_path(cargo).manifest_path(workspace.join("Cargo.toml")).current_dir(workspace).no_deps();
     command.other_options(vec!["--offline".to_owned()]);
     command.exec().map_err(|error| WorkspaceError::Metadata {
-        path: workspace.into(),
+        path: "Cargo.toml".into(),
         says: match error {
-            cargo_metadata::Error::CargoMetadata { stderr } => stderr.trim().to_owned(),
+            // The copy that is read here means nothing to the user: paths in the message are relative to the workspace.
+            cargo_metadata::Error::CargoMetadata { stderr } => stderr.trim().replace(&format!("{}/", workspace.display()), ""),
             other => other.to_string(),
         },
     })

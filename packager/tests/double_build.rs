@@ -31,7 +31,11 @@ fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
     for (name, text) in files {
         write(name, text);
     }
-    for arguments in [vec!["init", "-q"], vec!["add", "-A"], vec!["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false", "commit", "-qm", "x"]] {
+    for arguments in [
+        vec!["init", "-q"],
+        vec!["add", "-A"],
+        vec!["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false", "commit", "-qm", "x"],
+    ] {
         assert!(Command::new("git").args(arguments).current_dir(dir.path()).status().unwrap().success());
     }
     dir

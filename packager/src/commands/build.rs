@@ -42,7 +42,12 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Done, Refusal> {
     let worker = std::env::current_exe().map_err(|error| Refusal::new(Exit::Internal, "exe", "cannot find this program", error))?;
-    let options = Options { workspace: arguments.workspace.clone(), toolchain: arguments.toolchain.clone(), scratch: arguments.scratch.clone(), worker };
+    let options = Options {
+        workspace: arguments.workspace.clone(),
+        toolchain: arguments.toolchain.clone(),
+        scratch: arguments.scratch.clone(),
+        worker,
+    };
     let console = Console::new();
     let built = build::double_build(&options, &console).map_err(|error| error.refusal())?;
     let name = format!("{}-{}", built.config.product, built.config.release);
@@ -61,6 +66,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Done, Refusal> {
         "buildinfo": digest::sha256(&built.buildinfo),
         "outputs": built.outputs,
     });
-    let words = format!("identical: two builds of {name} for {}, commit {}\nwritten to {}\n", built.target, &built.source.commit, text::one_line(&out.display().to_string()));
+    let words = format!(
+        "identical: two builds of {name} for {}, commit {}\nwritten to {}\n",
+        built.target,
+        &built.source.commit,
+        text::one_line(&out.display().to_string())
+    );
     Ok(Done { data: lines, json: format!("{json:#}\n"), words })
 }

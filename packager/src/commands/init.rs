@@ -13,7 +13,9 @@ use super::Done;
 /// Reads the Cargo workspace and writes a commented proofmark.toml at its root: product and release from Cargo.toml, its binaries,
 /// one environment `prod`, how to start the program, one group of hosts. It builds as it is. An existing file is never touched.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  proofmark init --bin router\n  git add proofmark.toml && git commit -m 'Add proofmark.toml'\n  proofmark build")]
+#[command(
+    after_help = "Example:\n  proofmark init --bin router\n  git add proofmark.toml && git commit -m 'Add proofmark.toml'\n  proofmark build"
+)]
 pub(crate) struct Arguments {
     /// Root of the Cargo workspace
     #[arg(long, value_name = "DIR", default_value = ".")]

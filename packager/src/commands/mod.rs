@@ -11,9 +11,11 @@ mod init;
 /// Builds a release twice, stamps it, and lets hosts start nothing that lacks the stamp.
 #[derive(Debug, Parser)]
 #[command(name = "proofmark", version, max_term_width = 110)]
-#[command(after_help = "Exit codes: 0 done, 2 usage or a tree that cannot be released, 81 the builds or a checksum differ, 90 malformed file, \
+#[command(
+    after_help = "Exit codes: 0 done, 2 usage or a tree that cannot be released, 81 the builds or a checksum differ, 90 malformed file, \
     91 this machine lacks something, 95 input or output, 99 internal, 130 interrupted.\n\n\
-    Start with:  proofmark init && git add proofmark.toml && git commit -m 'Add proofmark.toml' && proofmark build")]
+    Start with:  proofmark init && git add proofmark.toml && git commit -m 'Add proofmark.toml' && proofmark build"
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

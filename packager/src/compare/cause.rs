@@ -79,7 +79,8 @@ fn looks_like_time(text: &str) -> bool {
 
 /// Hex of 16 digits or more, or a decimal number of more than 10 digits.
 fn looks_random(text: &str) -> bool {
-    text.split(|c: char| !c.is_ascii_hexdigit()).any(|word| word.len() >= 16 || (word.len() > 10 && word.bytes().all(|b| b.is_ascii_digit())))
+    text.split(|c: char| !c.is_ascii_hexdigit())
+        .any(|word| word.len() >= 16 || (word.len() > 10 && word.bytes().all(|b| b.is_ascii_digit())))
 }
 
 #[cfg(test)]

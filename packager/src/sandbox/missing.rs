@@ -12,6 +12,7 @@ pub(super) fn explain(says: &str) -> SandboxError {
 
 /// `setting` reads a file of /proc; handed in for the tests.
 fn cause(says: &str, setting: impl Fn(&str) -> Option<String>) -> (&'static str, &'static str) {
+    let denied = ["EPERM", "EACCES", "not permitted", "Permission denied"].iter().any(|word| says.contains(word));
     let is = |path: &str, value: &str| setting(path).as_deref() == Some(value);
     if says.contains("noexec") {
         ("a file system that may hold programs", "proofmark build --scratch DIR, with DIR on a file system that is not mounted noexec")
@@ -32,19 +33,19 @@ fn cause(says: &str, setting: impl Fn(&str) -> Option<String>) -> (&'static str,
             "another user namespace: a limit of user.max_*_namespaces is reached",
             "sysctl -a | grep max_.*_namespaces, and raise the lowest (as root)",
         )
-    } else if says.contains("ENOSYS") || says.contains("EINVAL") && says.contains("unshare") {
+    } else if says.contains("ENOSYS") || (says.contains("EINVAL") && says.contains("unshare")) {
         ("namespaces in this kernel", "a kernel with CONFIG_USER_NS, CONFIG_PID_NS, CONFIG_NET_NS, CONFIG_IPC_NS and CONFIG_UTS_NS")
-    } else if says.contains("\"proc\"") || says.contains("/proc") && says.contains("EPERM") {
+    } else if says.contains("\"proc\"") || (says.contains("mount(") && says.contains("/proc") && denied) {
         (
             "a fresh /proc: a container hides parts of its own",
             "run the container with an unmasked /proc (podman: --security-opt unmask=ALL; docker: --security-opt systempaths=unconfined), or build outside of it",
         )
-    } else if says.contains("EPERM") && setting("/proc/self/status").is_some_and(|status| status.contains("Seccomp:\t2")) {
+    } else if denied && setting("/proc/self/status").is_some_and(|status| status.contains("Seccomp:\t2")) {
         (
             "namespaces: a container's seccomp filter forbids them",
             "run the container with --security-opt seccomp=unconfined (docker, podman) or --cap-add SYS_ADMIN, or build outside of it",
         )
-    } else if says.contains("EPERM") || says.contains("EACCES") {
+    } else if denied {
         (
             "the right to make namespaces, or to read an input",
             "build as root or as a user who may read toolchain and workspace; look at SELinux or AppArmor denials in dmesg",
