@@ -1,0 +1,114 @@
+//! Everything that ends a build without a result, and how it is shown.
+
+use std::path::PathBuf;
+
+use crate::cc::CcError;
+use crate::compare::Report;
+use crate::config::ConfigError;
+use crate::exit::{Exit, IoError, Refusal, Refuse};
+use crate::interrupt::Interrupted;
+use crate::lockfile::LockError;
+use crate::rustflags::FlagError;
+use crate::sandbox::SandboxError;
+use crate::source::SourceError;
+use crate::toolchain::ToolchainError;
+use crate::vendor::VendorError;
+use crate::workspace::WorkspaceError;
+
+/// A build that yields nothing.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the transparent variants are documented where they are declared")]
+pub enum Error {
+    #[error(transparent)]
+    Io(#[from] IoError),
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    Vendor(#[from] VendorError),
+    #[error(transparent)]
+    Toolchain(#[from] ToolchainError),
+    #[error(transparent)]
+    Cc(#[from] CcError),
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
+    #[error(transparent)]
+    Flags(#[from] FlagError),
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// `cargo build` failed.
+    #[error("cargo build failed in the {run} build; log in {}", .log.display())]
+    Cargo {
+        /// "first" or "second".
+        run: &'static str,
+        /// Its last lines.
+        says: String,
+        /// The whole output.
+        log: PathBuf,
+    },
+    /// The two builds differ.
+    #[error("the two builds differ")]
+    Differ(Box<Report>),
+}
+
+impl Refuse for Error {
+    fn refusal(&self) -> Refusal {
+        match self {
+            Self::Io(error) => error.refusal(),
+            Self::Interrupted(error) => error.refusal(),
+            Self::Config(error) => error.refusal(),
+            Self::Source(error) => error.refusal(),
+            Self::Lock(error) => error.refusal(),
+            Self::Vendor(error) => error.refusal(),
+            Self::Toolchain(error) => error.refusal(),
+            Self::Cc(error) => error.refusal(),
+            Self::Workspace(error) => error.refusal(),
+            Self::Flags(error) => error.refusal(),
+            Self::Sandbox(error) => error.refusal(),
+            Self::Cargo { says, .. } if lock_is_stale(says) => Refusal::new(Exit::Usage, "lock-stale", "out of date", "Cargo.lock")
+                .have(says)
+                .next("cargo update --workspace, then commit Cargo.lock"),
+            Self::Cargo { run, says, log } => {
+                Refusal::new(Exit::Usage, "cargo", "cargo build failed", format!("{run} build")).have(says).next(format!(
+                    "read {}; code that needs the network, the home directory or an unlisted program must do without",
+                    log.display()
+                ))
+            }
+            Self::Differ(report) => Refusal::new(
+                Exit::Hash,
+                "differ",
+                "the two builds differ",
+                report.differences.first().map_or("", |first| &first.path),
+            )
+            .want("the same bytes from both builds")
+            .have(report.words())
+            .next("make that crate write the same bytes each time: SOURCE_DATE_EPOCH instead of the clock, sorted maps, no random numbers"),
+        }
+    }
+}
+
+/// Whether cargo's message means that Cargo.lock does not fit Cargo.toml. Either it says so, or it misses a crate in /vendor, which
+/// holds all that Cargo.lock names.
+fn lock_is_stale(says: &str) -> bool {
+    (says.contains("lock file") && says.contains("--locked"))
+        || (says.contains("directory source `/vendor`") && says.contains("required by package"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crate_missing_in_vendor_is_a_stale_lock_file_and_a_compile_error_is_not() {
+        let missing = "error: no matching package named `libc` found\nlocation searched: directory source `/vendor` (which is replacing registry `crates-io`)\nrequired by package `plain v0.1.0 (/src)`";
+        let refusal = |says: &str| Error::Cargo { run: "first", says: says.into(), log: "x.log".into() }.refusal().reason;
+        assert_eq!(refusal(missing), "lock-stale");
+        assert_eq!(refusal("error: cannot update the lock file /src/Cargo.lock because --locked was passed"), "lock-stale");
+        assert_eq!(refusal("error: could not compile `plain`"), "cargo");
+    }
+}
