@@ -7,16 +7,20 @@
 //! This crate must never print, read a terminal or end the process: that is the work of `main.rs` and its commands. It must never
 //! use an input that the commit, `Cargo.lock`, `proofmark.toml` or the recorded compilers do not determine.
 
+pub mod assignment;
 pub mod build;
 pub mod buildinfo;
 pub mod cc;
+pub mod ceremony;
 pub mod clock;
 pub mod compare;
 pub mod config;
+pub mod contents;
 pub mod digest;
 pub mod durable;
 pub mod exit;
 pub mod files;
+pub mod head;
 pub mod init;
 pub mod interrupt;
 pub mod keys;
@@ -25,7 +29,10 @@ pub mod lockfile;
 pub mod names;
 pub mod pack;
 pub mod progress;
+pub mod proposal;
+pub mod release;
 pub mod repository;
+pub mod review;
 pub mod rustflags;
 pub mod sandbox;
 pub mod signing;

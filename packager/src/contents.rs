@@ -1,0 +1,77 @@
+//! What is inside a published bundle: signatures and every byte checked by the core, small text files kept for people to read.
+//!
+//! This file must never hand out content that the core has not accepted as a whole.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufReader, Read};
+
+use proofmark_core::bundle::{self, Sink};
+use proofmark_core::group::Group;
+use proofmark_core::manifest::{File, Manifest};
+use proofmark_core::name::MemberPath;
+use proofmark_core::signature::Kind;
+use proofmark_core::{Digest, Reason, Refusal};
+
+use crate::repository::{Repository, RepositoryError, bundle_path, buildinfo_path};
+use crate::store::Stored;
+
+/// Files up to this size are kept, bytes.
+pub const SMALL: u64 = 64 << 10;
+/// Bytes of all kept files together.
+const KEPT: usize = 16 << 20;
+/// A buildinfo is read up to this size.
+const BUILDINFO: usize = 16 << 20;
+
+/// A checked bundle.
+#[derive(Clone, Debug)]
+pub struct Contents {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// Files of at most [`SMALL`] bytes.
+    pub small: BTreeMap<MemberPath, Vec<u8>>,
+}
+
+/// Checks the bundle that a group file names, as it lies in the repository: role `bundle`, every byte, and the buildinfo beside it.
+pub fn check_published(repository: &Repository, group: &Group) -> Result<Contents, RepositoryError> {
+    let (digest, file) = (group.bundle.digest()?, group.bundle_file());
+    let path = bundle_path(digest, &file);
+    let mut reader = repository.open_file(&path)?;
+    bundle::verify(repository.trust(), group, &repository.signatures(&path, Kind::Bundle)?, &mut reader)?;
+    let contents = check_bytes(group, &mut *reader)?;
+    let path = buildinfo_path(digest, &file);
+    let buildinfo = repository.read(&path, BUILDINFO)?;
+    let buildinfo = buildinfo.ok_or_else(|| RepositoryError::Missing { path: path.clone(), place: repository.place() })?;
+    contents.manifest.buildinfo.check(Digest::of(&buildinfo), path)?;
+    Ok(contents)
+}
+
+/// Checks every byte of a bundle against its group file, whoever signed it.
+pub fn check_bytes(group: &Group, reader: &mut dyn Stored) -> Result<Contents, Refusal> {
+    let io = |error: io::Error| Refusal::new(Reason::Io, group.bundle_file(), "a readable file", error);
+    reader.rewind().map_err(io)?;
+    let (digest, size) = Digest::of_reader(&mut reader.take(group.bundle.size.saturating_add(1))).map_err(io)?;
+    bundle::check_content(group, size, digest)?;
+    reader.rewind().map_err(io)?;
+    let mut keep = Keep::default();
+    let (manifest, _) = bundle::unpack(group, &mut BufReader::new(reader), &mut keep)?;
+    Ok(Contents { manifest, small: keep.files })
+}
+
+#[derive(Default)]
+struct Keep {
+    files: BTreeMap<MemberPath, Vec<u8>>,
+    bytes: usize,
+}
+
+impl Sink for Keep {
+    fn file(&mut self, file: &File, content: &mut dyn Read) -> io::Result<()> {
+        if file.size > SMALL || self.bytes > KEPT {
+            return io::copy(content, &mut io::sink()).map(drop);
+        }
+        let mut bytes = Vec::new();
+        content.read_to_end(&mut bytes)?;
+        self.bytes += bytes.len();
+        self.files.insert(file.path.clone(), bytes);
+        Ok(())
+    }
+}
