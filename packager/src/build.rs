@@ -68,7 +68,7 @@ pub fn double_build(options: &Options, progress: &dyn Progress) -> Result<Built,
     let work = tempfile::Builder::new().prefix("proofmark-").tempdir_in(&scratch).at("create a directory in", &scratch)?;
     let base = work.path().canonicalize().at("open", work.path())?;
     let mut inputs = Inputs { directory: base.join("inputs") };
-    fs::create_dir(&inputs.directory).at("create", &inputs.directory)?;
+    files::create(&inputs.directory)?;
     source::export(&options.workspace, &source, &inputs.source())?;
     let (config, config_bytes) = config::load(&inputs.source())?;
     let (crates, lock_bytes) = lockfile::read(&inputs.source())?;
@@ -99,7 +99,7 @@ pub fn double_build(options: &Options, progress: &dyn Progress) -> Result<Built,
             inputs.move_to(base.join("the-second-build-is-elsewhere"))?;
         }
         let directory = base.join(["target", "another-target-directory"][number]);
-        fs::create_dir(&directory).at("create", &directory)?;
+        files::create(&directory)?;
         let spec = inputs.spec(&toolchain.directory, &directory, &env);
         let outside = outside(number);
         if number == 0 {
@@ -153,8 +153,7 @@ impl Built {
         fs::create_dir_all(parent).at("create", parent)?;
         let beside = tempfile::Builder::new().prefix(".proofmark-").tempdir_in(parent).at("create a directory in", parent)?;
         let new = beside.path().join("new");
-        fs::create_dir(&new).at("create", &new)?;
-        files::directory(&new, Path::new("."))?;
+        files::create(&new)?;
         for output in &self.outputs {
             let bytes = self.staged.join(&output.path);
             let bytes = fs::read(&bytes).at("read", &bytes)?;
@@ -178,7 +177,7 @@ impl Built {
 }
 
 fn stage(programs: &[(String, PathBuf)], staged: &Path, time: u64) -> Result<Vec<Output>, IoError> {
-    fs::create_dir(staged).at("create", staged)?;
+    files::create(staged)?;
     let mut outputs = Vec::new();
     for (path, file) in programs {
         let bytes = fs::read(file).at("read", file)?;

@@ -19,6 +19,12 @@ pub fn write(path: &Path, bytes: &[u8], executable: bool, seconds: u64) -> Resul
     file.set_modified(time(seconds)).at("set the time of", path)
 }
 
+/// Makes one new directory with mode 0755, whatever the umask.
+pub fn create(path: &Path) -> Result<(), IoError> {
+    fs::create_dir(path).at("create", path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).at("set the mode of", path)
+}
+
 /// Makes a directory and its parents with mode 0755, whatever the umask, below `root`, which exists.
 pub fn directory(root: &Path, relative: &Path) -> Result<(), IoError> {
     let mut path = root.to_path_buf();

@@ -136,10 +136,8 @@ pub fn run(worker: &Path, spec: &Spec, outside: &Outside, argv: &[String], progr
     let stage = tempfile::Builder::new().prefix("proofmark-stage-").tempdir_in(&parent).at("create a directory in", parent)?;
     let path = stage.path().canonicalize().at("open", stage.path())?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o711)).at("set the mode of", &path)?;
-    for (name, mode) in [("root", 0o755), ("m", 0o755)] {
-        let directory = path.join(name);
-        fs::create_dir(&directory).at("create", &directory)?;
-        fs::set_permissions(&directory, fs::Permissions::from_mode(mode)).at("set the mode of", &directory)?;
+    for name in ["root", "m"] {
+        files::create(&path.join(name))?;
     }
     if let Some((uid, gid)) = outside.ids {
         for directory in spec.writable.iter().map(|(directory, _)| directory).chain([&path.join("root")]) {
@@ -171,7 +169,7 @@ pub fn probe(worker: &Path, spec: &Spec, outside: &Outside) -> Result<(), Sandbo
 /// Writes the few files of /etc that programs look for, into the new directory `to`: one user, one group, no host names, and the
 /// system's choice among installed alternatives, since /usr/bin/cc is a link through it.
 pub fn write_etc(to: &Path, time: u64) -> Result<(), IoError> {
-    fs::create_dir(to).at("create", to)?;
+    files::create(to)?;
     for (name, text) in [
         ("passwd", "builder:x:1000:1000:builder:/home/builder:/bin/sh\n"),
         ("group", "builder:x:1000:\n"),
@@ -191,7 +189,6 @@ pub fn write_etc(to: &Path, time: u64) -> Result<(), IoError> {
             }
         }
     }
-    files::directory(to, Path::new("."))?;
     files::settle(to, time)
 }
 

@@ -136,8 +136,7 @@ pub fn inspect(workspace: &Path) -> Result<Source, SourceError> {
 /// Writes the tree of `source` into `to`, which is created and must not exist.
 pub fn export(workspace: &Path, source: &Source, to: &Path) -> Result<(), SourceError> {
     let entries = entries(&run(workspace, &["ls-tree", "-r", "-z", "--full-tree", &source.tree])?)?;
-    std::fs::create_dir(to).at("create", to)?;
-    files::directory(to, Path::new("."))?;
+    files::create(to)?;
     let mut objects = command(workspace)
         .args(["cat-file", "--batch"])
         .stdin(Stdio::piped())

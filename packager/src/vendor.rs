@@ -120,8 +120,7 @@ impl Refuse for VendorError {
 
 /// Gets every crate of `crates` into `to` (created here), for the exported workspace at `source`.
 pub fn vendor(cargo: &Path, source: &Path, crates: &[Locked], to: &Path, time: u64, progress: &dyn Progress) -> Result<(), VendorError> {
-    std::fs::create_dir(to).at("create", to)?;
-    files::directory(to, Path::new("."))?;
+    files::create(to)?;
     let cache = cargo_home(source).join("registry").join("cache");
     let mut fetched = false;
     for (number, krate) in crates.iter().enumerate() {

@@ -30,8 +30,7 @@ impl Inputs {
     pub(super) fn settings(&self, cargo_config: &str, time: u64) -> Result<(), IoError> {
         sandbox::write_etc(&self.directory.join("etc"), time)?;
         let directory = self.directory.join("proofmark");
-        fs::create_dir(&directory).at("create", &directory)?;
-        files::directory(&directory, Path::new("."))?;
+        files::create(&directory)?;
         files::write(&directory.join("cargo.toml"), cargo_config.as_bytes(), false, time)?;
         files::settle(&directory, time)
     }

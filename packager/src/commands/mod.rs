@@ -5,15 +5,24 @@
 use clap::{Parser, Subcommand};
 use proofmark::exit::Refusal;
 
+mod approve;
 mod build;
+mod head;
 mod init;
+mod key;
+mod place;
+mod publish;
+mod release;
+mod review;
+mod trust;
 
 /// Builds a release twice, stamps it, and lets hosts start nothing that lacks the stamp.
 #[derive(Debug, Parser)]
 #[command(name = "proofmark", version, max_term_width = 110)]
 #[command(
-    after_help = "Exit codes: 0 done, 2 usage or a tree that cannot be released, 81 the builds or a checksum differ, 90 malformed file, \
-    91 this machine lacks something, 95 input or output, 99 internal, 130 interrupted.\n\n\
+    after_help = "Exit codes: 0 done, 2 usage or a tree that cannot be released, 79 flag ledger, 80 signature or second person, 81 the builds, \
+    a checksum or a digest differ, 84 written before with other content, 86 host in two groups, 90 malformed file, 91 this machine lacks something, \
+    92 trust, 95 input or output, 99 internal, 130 interrupted; all of them: verifier/FORMAT.md, section 9.\n\n\
     Start with:  proofmark init && git add proofmark.toml && git commit -m 'Add proofmark.toml' && proofmark build"
 )]
 pub(crate) struct Cli {
@@ -25,6 +34,13 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Init(init::Arguments),
     Build(build::Arguments),
+    Key(key::Arguments),
+    Trust(trust::Arguments),
+    Release(release::Arguments),
+    Review(review::Arguments),
+    Approve(approve::Arguments),
+    Publish(publish::Arguments),
+    Head(head::Arguments),
 }
 
 /// What a command has to say when all is well.
@@ -43,6 +59,13 @@ impl Command {
         match self {
             Self::Init(arguments) => init::run(arguments),
             Self::Build(arguments) => build::run(arguments),
+            Self::Key(arguments) => key::run(arguments),
+            Self::Trust(arguments) => trust::run(arguments),
+            Self::Release(arguments) => release::run(arguments),
+            Self::Review(arguments) => review::run(arguments),
+            Self::Approve(arguments) => approve::run(arguments),
+            Self::Publish(arguments) => publish::run(arguments),
+            Self::Head(arguments) => head::run(arguments),
         }
     }
 
@@ -50,6 +73,13 @@ impl Command {
         match self {
             Self::Init(_) => false,
             Self::Build(arguments) => arguments.json,
+            Self::Key(arguments) => arguments.is_json(),
+            Self::Trust(arguments) => arguments.is_json(),
+            Self::Release(arguments) => arguments.json,
+            Self::Review(arguments) => arguments.json,
+            Self::Approve(arguments) => arguments.json,
+            Self::Publish(arguments) => arguments.json,
+            Self::Head(arguments) => arguments.json,
         }
     }
 }

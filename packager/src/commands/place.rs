@@ -1,0 +1,139 @@
+//! What several commands take: a repository, a signing key, an answer on a terminal. Passwords are read here and nowhere else.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use proofmark::exit::{Exit, IoContext, Refusal, Refuse};
+use proofmark::keys::{self, KeyError, SecretKey};
+use proofmark::repository::Repository;
+use proofmark::store::Directory;
+use proofmark::text;
+use proofmark_core::Digest;
+
+/// Password of a secret key, for machines.
+const PASSWORD: &str = "PROOFMARK_KEY_PASSWORD";
+
+/// `--repository` and the pin of its first trust document.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RepositoryArguments {
+    /// Directory of the release repository
+    #[arg(long, value_name = "DIR", env = "PROOFMARK_REPOSITORY")]
+    pub(crate) repository: PathBuf,
+    /// SHA-256 of trust/1.trust.json, as you were given it [default: what the directory holds; it is shown]
+    #[arg(long, value_name = "HEX", env = "PROOFMARK_TRUST", value_parser = digest)]
+    pub(crate) trust_sha256: Option<Digest>,
+}
+
+impl RepositoryArguments {
+    /// Opens the repository. The words say which trust was believed when none was pinned.
+    pub(crate) fn open(&self, words: &mut String) -> Result<Repository, Refusal> {
+        let repository = Repository::open(Box::new(Directory::new(&self.repository)), self.trust_sha256).map_err(|error| error.refusal())?;
+        if self.trust_sha256.is_none() {
+            *words += &format!("trust: sha256 {}, not pinned: compare it, and set PROOFMARK_TRUST\n", repository.first_trust());
+        }
+        Ok(repository)
+    }
+
+    /// `--repository DIR`, for the next command line.
+    pub(crate) fn again(&self) -> String {
+        format!("--repository {}", shown(&self.repository))
+    }
+}
+
+/// `--key` and where its password comes from.
+#[derive(Debug, clap::Args)]
+pub(crate) struct KeyArguments {
+    /// Secret key file of minisign that signs
+    #[arg(long, value_name = "FILE.key")]
+    pub(crate) key: PathBuf,
+    #[command(flatten)]
+    pub(crate) password: PasswordArguments,
+}
+
+/// Where a password comes from.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PasswordArguments {
+    /// File whose first line is the key's password [default: PROOFMARK_KEY_PASSWORD, else asked on the terminal]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+impl KeyArguments {
+    /// Loads the key.
+    pub(crate) fn load(&self) -> Result<SecretKey, Refusal> {
+        self.password.load(&self.key)
+    }
+}
+
+impl PasswordArguments {
+    /// Loads a secret key; asks for a password only when the file has one.
+    pub(crate) fn load(&self, path: &Path) -> Result<SecretKey, Refusal> {
+        let mut ask = |path: &Path| self.password(path, false);
+        keys::load_secret(path, &mut ask).map_err(|error| error.refusal())
+    }
+
+    /// The password for a key file; a new one is asked for twice.
+    pub(crate) fn password(&self, path: &Path, is_new: bool) -> Result<String, KeyError> {
+        let none = |why: &str| KeyError::NoPassword { path: path.into(), why: why.into() };
+        if let Some(file) = &self.password_file {
+            let all = std::fs::read_to_string(file).at("read", file)?;
+            return match all.lines().next() {
+                Some(line) if !line.is_empty() => Ok(line.to_owned()),
+                _ => Err(none("an empty password file")),
+            };
+        }
+        match std::env::var(PASSWORD) {
+            Ok(password) if !password.is_empty() => return Ok(password),
+            Ok(_) => return Err(none("an empty PROOFMARK_KEY_PASSWORD")),
+            Err(std::env::VarError::NotUnicode(_)) => return Err(none("a PROOFMARK_KEY_PASSWORD that is not UTF-8")),
+            Err(std::env::VarError::NotPresent) => {}
+        }
+        if !std::io::stdin().is_terminal() {
+            return Err(none("no terminal"));
+        }
+        let ask = |prompt: String| rpassword::prompt_password(prompt).map_err(|error| none(&error.to_string()));
+        let password = ask(format!("password of {}: ", shown(path)))?;
+        if password.is_empty() {
+            return Err(none("an empty password; --dangerous-no-password makes a key without one"));
+        }
+        if is_new && ask("once more: ".into())? != password {
+            return Err(none("two that differ"));
+        }
+        Ok(password)
+    }
+}
+
+/// Shows `text`, asks on the terminal, and wants the word `yes`.
+///
+/// # Errors
+/// When there is no terminal, and for every other answer.
+pub(crate) fn confirm(text: &str, question: &str) -> Result<(), Refusal> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Refusal::new(Exit::Usage, "no-terminal", "nobody to ask", question)
+            .want("a terminal, or --yes from somebody who has read the review")
+            .have("neither")
+            .next("proofmark review shows what would be signed"));
+    }
+    let mut stderr = std::io::stderr().lock();
+    let mut answer = String::new();
+    let asked = write!(stderr, "{text}\n{question} [yes/no] ").and_then(|()| stderr.flush());
+    asked.and_then(|()| std::io::stdin().lock().read_line(&mut answer)).at("ask on", "the terminal").map_err(|error| error.refusal())?;
+    if answer.trim() == "yes" {
+        return Ok(());
+    }
+    Err(Refusal::new(Exit::Usage, "not-confirmed", "not signed", question).want("the word yes").have(answer.trim()).next("nothing was written"))
+}
+
+/// A path for messages.
+pub(crate) fn shown(path: &Path) -> String {
+    text::one_line(&path.display().to_string())
+}
+
+fn digest(text: &str) -> Result<Digest, String> {
+    text.parse().map_err(|why: &str| why.to_owned())
+}
+
+/// A value parser for the core's text types.
+pub(crate) fn core<T: std::str::FromStr<Err = &'static str>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|why: &str| why.to_owned())
+}
