@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cc::CcError;
-use crate::compare::Report;
+use crate::compare::{Cause, Kind, Report};
 use crate::config::ConfigError;
 use crate::exit::{Exit, IoError, Refusal, Refuse};
 use crate::interrupt::Interrupted;
@@ -79,17 +79,23 @@ impl Refuse for Error {
                     log.display()
                 ))
             }
-            Self::Differ(report) => Refusal::new(
-                Exit::Hash,
-                "differ",
-                "the two builds differ",
-                report.differences.first().map_or("", |first| &first.path),
-            )
-            .want("the same bytes from both builds")
-            .have(report.words())
-            .next("make that crate write the same bytes each time: SOURCE_DATE_EPOCH instead of the clock, sorted maps, no random numbers"),
+            Self::Differ(report) => {
+                Refusal::new(Exit::Hash, "differ", "the two builds differ", report.differences.first().map_or("", |first| &first.path))
+                    .want("the same bytes from both builds")
+                    .have(report.words())
+                    .next(advice(report))
+            }
         }
     }
+}
+
+/// The next step for the first difference that has a known cause.
+fn advice(report: &Report) -> &'static str {
+    let causes = report.differences.iter().filter_map(|difference| match difference.kind {
+        Kind::Bytes { cause, .. } => Some(cause),
+        Kind::OnlyFirst | Kind::OnlySecond => None,
+    });
+    causes.min_by_key(|cause| matches!(cause, Cause::Unknown | Cause::Identity)).unwrap_or(Cause::Unknown).advice()
 }
 
 /// Whether cargo's message means that Cargo.lock does not fit Cargo.toml. Either it says so, or it misses a crate in /vendor, which

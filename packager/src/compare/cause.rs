@@ -39,6 +39,24 @@ impl fmt::Display for Cause {
     }
 }
 
+impl Cause {
+    /// What usually removes it.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::Path => {
+                "keep that path out: include!() of a relative path instead of env!(\"OUT_DIR\") in a string, -ffile-prefix-map for C"
+            }
+            Self::Time => "take the time from SOURCE_DATE_EPOCH, which is the commit's, or leave it out",
+            Self::Random => "use a fixed seed, and BTreeMap or sorted keys instead of HashMap, where code is generated",
+            Self::Processors => "do not ask for the number of processors in a build script; ask at run time",
+            Self::Code => "sort what code is generated from: BTreeMap instead of HashMap, sorted directory listings",
+            Self::Identity | Self::Unknown => {
+                "make the build script or macro write the same bytes each time: no clock, no random numbers, sorted maps and listings"
+            }
+        }
+    }
+}
+
 /// Guesses from the section and the strings on both sides.
 pub(super) fn guess(section: Option<&str>, strings: &[Option<String>; 2], same_size: bool) -> Cause {
     if let [Some(a), Some(b)] = strings {
