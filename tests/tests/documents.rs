@@ -571,8 +571,7 @@ fn attack_21_the_wrong_environment_role_architecture_and_host_are_refused() {
     // A uat host at the production repository.
     let (world, ..) = standard();
     let host = Host::new();
-    host.init_as(&world, "rtr-1", "uat", "prod/router").ok();
-    host.update().refused(96, "wrong-environment");
+    host.init_as(&world, "rtr-1", "uat", "prod/router").refused(96, "wrong-environment");
 
     // A group file of another role or environment under this group's name.
     let spoiled = |edit: fn(&mut Group)| {

@@ -7,7 +7,7 @@ use proofmark_tests::world::t;
 use proofmark_tests::{Host, Outcome, World, probe};
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -131,26 +131,25 @@ fn attack_32_a_dynamic_program_does_not_find_the_hosts_loader() {
 
 #[test]
 fn supervisor_variables_credentials_state_and_host_files_are_given_when_the_manifest_asks() {
-    let shared = tempfile::tempdir().unwrap();
-    fs::set_permissions(shared.path(), PermissionsExt::from_mode(0o755)).unwrap();
-    let host_file = shared.path().join("resolv.conf");
-    fs::write(&host_file, "nameserver 192.0.2.1\n").unwrap();
-    let path = host_file.to_str().unwrap().to_owned();
+    let path = "/etc/resolv.conf";
     let (_world, host, _) = staged(|manifest, _| {
         let launch = &mut manifest.launch;
         launch.supervisor = vec![SupervisorVariable::NotifySocket];
         launch.credentials = vec![t("token")];
         launch.state = Some(t("/state"));
         launch.host_files =
-            vec![HostFile { path: t(&path), sha256: proofmark_core::manifest::Expected::Digest(Digest::of(b"nameserver 192.0.2.1\n")) }];
+            vec![HostFile { path: t(path), sha256: proofmark_core::manifest::Expected::Digest(Digest::of(b"nameserver 192.0.2.1\n")) }];
         launch.argv.extend(
-            ["cat", "/run/credentials/token", "write", "/run/credentials/token", "write", "/state/log", "cat", &path, "write", &path]
+            ["cat", "/run/credentials/token", "write", "/run/credentials/token", "write", "/state/log", "cat", path, "write", path]
                 .map(str::to_owned),
         );
     });
+    // The host's own files are below --root too.
+    let host_file = host.file("etc/resolv.conf");
+    fs::write(&host_file, "nameserver 192.0.2.1\n").unwrap();
     // Wanted, and not there: refused, not left out.
     let missing = host.run();
-    assert!([95, 97].contains(&missing.code), "{missing:#?}");
+    assert_eq!(missing.code, 91, "{missing:#?}");
     let credentials = host.file("etc/proofmark/credentials");
     fs::create_dir_all(&credentials).unwrap();
     fs::write(credentials.join("token"), "s3cret").unwrap();
@@ -273,16 +272,19 @@ fn tries() -> usize {
     std::env::var("PROOFMARK_RACES").ok().and_then(|n| n.parse().ok()).unwrap_or(200)
 }
 
-/// An attacker who swaps two files by rename, or writes in place, as fast as he can, until told to stop.
+/// An attacker who swaps two files by rename, or writes three bytes in place, as fast as he can, until told to stop.
 fn attack(path: &Path, good: &[u8], foreign: &[u8], in_place: bool, stop: &AtomicBool) {
     let aside = path.with_extension("aside");
+    let at = good.iter().zip(foreign).position(|(a, b)| a != b).unwrap();
     let mut flip = false;
     while !stop.load(Ordering::Relaxed) {
         flip = !flip;
         let bytes = if flip { foreign } else { good };
         if in_place {
             // ETXTBSY while it runs: try again.
-            let _ = fs::write(path, bytes);
+            if let Ok(file) = fs::OpenOptions::new().write(true).open(path) {
+                file.write_all_at(&bytes[at..at + 3], at as u64).unwrap();
+            }
         } else {
             fs::write(&aside, bytes).unwrap();
             fs::set_permissions(&aside, PermissionsExt::from_mode(0o755)).unwrap();
@@ -320,10 +322,16 @@ fn foreign_starts(
 
 #[test]
 fn attack_30_under_an_attackers_loop_nothing_foreign_runs_while_the_usual_ways_fail() {
-    let (_world, host, files) = staged(|manifest, _| manifest.launch.argv = ["/bin/probe", "exit", "0"].map(str::to_owned).to_vec());
+    let program = probe::compile("marked.rs");
+    let good = fs::read(&program).unwrap();
+    let mut foreign = good.clone();
+    let mark = good.windows(16).position(|w| w == b"exit-code-is-000").unwrap();
+    foreign[mark + 13..mark + 16].copy_from_slice(b"077");
+    let (_world, host, files) = staged(|manifest, members| {
+        members[0].content = Content::File(program);
+        manifest.launch.argv = vec!["/bin/probe".to_owned()];
+    });
     let stored = files.join("root/bin/probe");
-    let good = fs::read(&stored).unwrap();
-    let foreign = fs::read(probe::compile("foreign.rs")).unwrap();
     for in_place in [false, true] {
         let (ran_foreign, ran) = foreign_starts(&stored, &good, &foreign, in_place, tries(), || Some(host.run().code));
         println!("in place {in_place}: verifier: {ran_foreign} foreign, {ran} good of {}", tries());
@@ -337,9 +345,7 @@ fn attack_30_under_an_attackers_loop_nothing_foreign_runs_while_the_usual_ways_f
     fs::write(&path, &good).unwrap();
     fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
     let want = Digest::of(&good);
-    let status = |command: &mut Command| {
-        command.arg("exit").arg("0").stdout(Stdio::null()).stderr(Stdio::null()).status().ok().and_then(|s| s.code())
-    };
+    let status = |command: &mut Command| command.stdout(Stdio::null()).stderr(Stdio::null()).status().ok().and_then(|s| s.code());
     let (by_path, _) = foreign_starts(&path, &good, &foreign, false, tries().max(500), || {
         (Digest::of(&fs::read(&path).ok()?) == want).then(|| status(&mut Command::new(&path))).flatten()
     });
