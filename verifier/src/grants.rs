@@ -11,7 +11,7 @@ use crate::mounts::{self, Authority, Extent, Tmpfs, bind, give, point};
 use crate::stage::{self, Point};
 use proofmark_core::manifest::{CREDENTIALS, Expected, HostFile, Launch, SupervisorVariable};
 use proofmark_core::name::{AbsolutePath, GroupName, Name};
-use proofmark_core::{Digest, Result};
+use proofmark_core::{Digest, Refusal, Result};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::mount::MountFlags;
 use std::ffi::OsString;
@@ -54,7 +54,7 @@ impl<'a> Grants<'a> {
         }
         for HostFile { path, sha256 } in &launch.host_files {
             if let Expected::Digest(digest) = sha256 {
-                let bytes = root_directory(host)?.read(path.relative(), HOST_FILE)?.ok_or_else(|| no_host_file(path))?;
+                let bytes = root_directory()?.read(path.relative(), HOST_FILE)?.ok_or_else(|| no_host_file(path))?;
                 digest.check(Digest::of(&bytes), format_args!("host file {path}"))?;
                 grants.copies.push((path, *digest, bytes));
             }
@@ -116,7 +116,7 @@ impl<'a> Grants<'a> {
             bind(directory.as_fd(), Extent::Single, at(path.relative())?.as_fd(), plain)?;
         }
         for path in self.unverified() {
-            let file = root_directory(self.host)?.handle(path.relative())?.ok_or_else(|| no_host_file(path))?;
+            let file = root_directory()?.handle(path.relative())?.ok_or_else(|| no_host_file(path))?;
             bind(file.as_fd(), Extent::Single, at(path.relative())?.as_fd(), plain | MountFlags::RDONLY)?;
         }
         if let Some(path) = &self.socket {
@@ -171,12 +171,13 @@ impl<'a> Grants<'a> {
     }
 }
 
-fn root_directory(host: &Host) -> Result<Directory> {
-    let path = host.layout.root();
+/// The host's `/`, whatever `--root` says: that shifts the verifier's own files, not what a payload sees of the host.
+fn root_directory() -> Result<Directory> {
+    let path = Path::new("/");
     Directory::open(path)?.ok_or_else(|| failure::lacks(path.display(), "a directory", "none"))
 }
 
-fn no_host_file(path: &AbsolutePath) -> proofmark_core::Refusal {
+fn no_host_file(path: &AbsolutePath) -> Refusal {
     failure::lacks(format_args!("host file {path}"), "a regular file of this host", "none")
 }
 

@@ -1,7 +1,7 @@
 //! Where everything is on a host (FORMAT.md section 8). Makes paths; opens nothing.
 
 use proofmark_core::Digest;
-use proofmark_core::name::{AbsolutePath, GroupName, Name};
+use proofmark_core::name::{GroupName, Name};
 use std::path::{Path, PathBuf};
 
 /// All host files, shifted by `--root`.
@@ -16,10 +16,6 @@ impl Layout {
         Layout { root: std::path::absolute(root).unwrap_or_else(|_| root.to_path_buf()) }
     }
 
-    /// `/`, shifted.
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
     /// `/etc/proofmark/host.toml`
     pub fn host_toml(&self) -> PathBuf {
         self.root.join("etc/proofmark/host.toml")
@@ -31,10 +27,6 @@ impl Layout {
     /// `/etc/passwd`
     pub fn passwd(&self) -> PathBuf {
         self.root.join("etc/passwd")
-    }
-    /// A file of the host that a manifest names.
-    pub fn host_file(&self, path: &AbsolutePath) -> PathBuf {
-        self.root.join(path.relative())
     }
     /// `/var/lib/proofmark`
     pub fn lib(&self) -> PathBuf {
