@@ -54,7 +54,7 @@ impl<'a> Grants<'a> {
         }
         for HostFile { path, sha256 } in &launch.host_files {
             if let Expected::Digest(digest) = sha256 {
-                let bytes = root_directory()?.read(path.relative(), HOST_FILE)?.ok_or_else(|| no_host_file(path))?;
+                let bytes = root_directory(host)?.read(path.relative(), HOST_FILE)?.ok_or_else(|| no_host_file(path))?;
                 digest.check(Digest::of(&bytes), format_args!("host file {path}"))?;
                 grants.copies.push((path, *digest, bytes));
             }
@@ -116,7 +116,7 @@ impl<'a> Grants<'a> {
             bind(directory.as_fd(), Extent::Single, at(path.relative())?.as_fd(), plain)?;
         }
         for path in self.unverified() {
-            let file = root_directory()?.handle(path.relative())?.ok_or_else(|| no_host_file(path))?;
+            let file = root_directory(self.host)?.handle(path.relative())?.ok_or_else(|| no_host_file(path))?;
             bind(file.as_fd(), Extent::Single, at(path.relative())?.as_fd(), plain | MountFlags::RDONLY)?;
         }
         if let Some(path) = &self.socket {
@@ -171,9 +171,9 @@ impl<'a> Grants<'a> {
     }
 }
 
-/// The host's `/`, whatever `--root` says: that shifts the verifier's own files, not what a payload sees of the host.
-fn root_directory() -> Result<Directory> {
-    let path = Path::new("/");
+/// The host's `/`, shifted by `--root` like every file of the host that is read by name.
+fn root_directory(host: &Host) -> Result<Directory> {
+    let path = host.layout.root();
     Directory::open(path)?.ok_or_else(|| failure::lacks(path.display(), "a directory", "none"))
 }
 

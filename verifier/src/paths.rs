@@ -16,6 +16,10 @@ impl Layout {
         Layout { root: std::path::absolute(root).unwrap_or_else(|_| root.to_path_buf()) }
     }
 
+    /// `/`, shifted.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
     /// `/etc/proofmark/host.toml`
     pub fn host_toml(&self) -> PathBuf {
         self.root.join("etc/proofmark/host.toml")
