@@ -1,0 +1,398 @@
+//! From keys to a head, through the real program; only the sandbox build is left out, whose story is told elsewhere.
+//!
+//! Where Debian's `minisign`, `zstd` and `tar` are installed, they check every file by themselves.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use proofmark::buildinfo::Output as Program;
+use proofmark::config;
+use proofmark::keys::{self, SecretKey};
+use proofmark::progress::Silent;
+use proofmark::release::{self, Product, ReleaseError, Released, Request};
+use proofmark::repository::Repository;
+use proofmark::source::Source;
+use proofmark::store::Directory;
+
+const LEDGER: &str = r#"
+[[flag]]
+id = 7
+name = "power_peg"
+meaning = "Keep sending."
+since = "1.0"
+state = "retired"
+markers = ["power peg"]
+[[flag]]
+id = 9
+name = "rlp"
+meaning = "Retail."
+since = "1.2"
+state = "active"
+markers = ["rlp: order"]
+"#;
+
+const CONFIG: &str = r#"
+product = "router"
+release = "RELEASE"
+target = "x86_64-unknown-linux-gnu"
+wire_epoch = 2
+ledger = "ledger.toml"
+[[binary]]
+package = "router"
+name = "router"
+[[environment]]
+name = "prod"
+flags = [9]
+[[environment.file]]
+source = "prod.toml"
+path = "etc/router.toml"
+[[environment.file]]
+source = "rtr-2.toml"
+path = "etc/router.toml"
+host = "rtr-2"
+[[environment]]
+name = "uat"
+flags = [9]
+[launch]
+argv = ["/bin/router"]
+user = "router"
+credentials = ["venue-token"]
+supervisor = ["WATCHDOG_USEC", "NOTIFY_SOCKET"]
+capabilities = ["CAP_NET_RAW", "CAP_NET_BIND_SERVICE"]
+host_files = [{ path = "/etc/resolv.conf", sha256 = "unverified" }]
+[[group]]
+name = "prod/router"
+hosts = ["rtr-1", "rtr-2"]
+[[group]]
+name = "uat/router"
+hosts = ["uat-1"]
+"#;
+
+/// Keys, a repository, and a workspace that looks as if it had been built.
+struct World {
+    dir: tempfile::TempDir,
+    release: String,
+    program: Vec<u8>,
+    ledger: String,
+    hosts: String,
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let world = World {
+            dir,
+            release: "1.2".into(),
+            program: b"\x7fELF rlp: order".to_vec(),
+            ledger: LEDGER.into(),
+            hosts: String::new(),
+        };
+        for name in ["root-1", "ci-1", "alice-1", "bob-1", "head-1", "mallory-1"] {
+            ok(world.proofmark(&["key", "new", name, "--out", "keys", "--dangerous-no-password"]));
+        }
+        ok(world.proofmark(&[
+            "trust", "init", "--repository", "releases", "--owner", "root:root-1=keys/root-1.pub", "--ci", "ci:ci-1=keys/ci-1.pub", "--reviewer",
+            "alice:alice-1=keys/alice-1.pub", "--reviewer", "bob:bob-1=keys/bob-1.pub", "--head", "clock:head-1=keys/head-1.pub", "--sign",
+            "keys/root-1.key",
+        ]));
+        world
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.dir.path().join(path)
+    }
+
+    fn proofmark(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_proofmark"));
+        command.args(arguments).current_dir(self.dir.path()).stdin(std::process::Stdio::null());
+        command.env_remove("PROOFMARK_KEY_PASSWORD").env_remove("PROOFMARK_TRUST").env_remove("PROOFMARK_REPOSITORY").output().unwrap()
+    }
+
+    fn repository(&self) -> Repository {
+        Repository::open(Box::new(Directory::new(&self.path("releases"))), None).unwrap()
+    }
+
+    fn key(&self, name: &str) -> SecretKey {
+        keys::load_secret(&self.path(&format!("keys/{name}.key")), &mut |_| unreachable!()).unwrap()
+    }
+
+    /// What `proofmark release` does after its double build.
+    fn release(&self, environments: &[&str], proposer: Option<&str>) -> Result<Released, ReleaseError> {
+        self.release_of(CONFIG, environments, proposer)
+    }
+
+    fn release_of(&self, text: &str, environments: &[&str], proposer: Option<&str>) -> Result<Released, ReleaseError> {
+        let scratch = tempfile::tempdir().unwrap();
+        let (source_dir, staged) = (scratch.path().join("src"), scratch.path().join("staged"));
+        std::fs::create_dir_all(&source_dir).unwrap();
+        std::fs::create_dir_all(staged.join("root/bin")).unwrap();
+        std::fs::write(source_dir.join("ledger.toml"), &self.ledger).unwrap();
+        std::fs::write(source_dir.join("prod.toml"), format!("venue = \"a\"\nrelease = \"{}\"\n", self.release)).unwrap();
+        std::fs::write(source_dir.join("rtr-2.toml"), "venue = \"b\"\n").unwrap();
+        std::fs::write(staged.join("root/bin/router"), &self.program).unwrap();
+        let text = text.replace("RELEASE", &self.release).replace("\"rtr-2\"]", &format!("\"rtr-2\"{}]", self.hosts));
+        let config = config::parse(&text, Path::new("proofmark.toml")).unwrap();
+        let outputs = [Program { path: "root/bin/router".into(), size: 0, sha256: String::new() }];
+        let source = Source { commit: "c".repeat(40), tree: "d".repeat(40), time: 1_790_000_000 };
+        let product = Product {
+            config: &config,
+            source: &source,
+            target: "x86_64-unknown-linux-gnu",
+            source_dir: &source_dir,
+            staged: &staged,
+            outputs: &outputs,
+            buildinfo: b"{}\n",
+            scratch: scratch.path(),
+        };
+        let request = Request {
+            environments: environments.iter().map(|name| name.parse().unwrap()).collect(),
+            groups: Vec::new(),
+            proposer: proposer.map(|name| name.parse().unwrap()),
+            also_from: Default::default(),
+        };
+        release::release(&self.repository(), &self.key("ci-1"), &product, &request, &Silent)
+    }
+
+    fn approve(&self, key: &str) -> Output {
+        self.proofmark(&["approve", "--repository", "releases", "--key", &format!("keys/{key}.key"), "--yes"])
+    }
+
+    fn publish(&self) -> Output {
+        self.proofmark(&["publish", "--repository", "releases"])
+    }
+
+    /// Every file of the repository with its bytes.
+    fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut found = Vec::new();
+        let mut open = vec![self.path("releases")];
+        while let Some(directory) = open.pop() {
+            for entry in std::fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                match path.is_dir() {
+                    true => open.push(path),
+                    false if path.ends_with(".lock") => {}
+                    false => found.push((path.clone(), std::fs::read(path).unwrap())),
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+#[track_caller]
+fn ok(output: Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[track_caller]
+fn refused(output: Output, code: i32, word: &str) -> String {
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    assert!(text.contains(&format!("[{code} {word}]")), "want {word}: {text}");
+    for part in ["refused: ", "\n  want  ", "\n  have  ", "\nnext: "] {
+        assert!(text.contains(part), "no {part:?}: {text}");
+    }
+    text
+}
+
+#[test]
+fn from_keys_to_a_head_and_an_upgrade_and_debians_tools_agree() {
+    let mut world = World::new();
+    let released = world.release(&["prod", "uat"], None).unwrap();
+    assert_eq!((released.bundles.len(), released.proposal), (2, Some(1)));
+
+    let review = ok(world.proofmark(&["review", "--repository", "releases"]));
+    for part in ["prod/router (new group)", "rtr-1, rtr-2", "ON   flag 9 rlp", "+venue = \"b\"", "the same programs, byte for byte", "wire epoch 2"] {
+        assert!(review.contains(part), "{part}: {review}");
+    }
+    refused(world.publish(), 80, "threshold");
+    ok(world.approve("alice-1"));
+    ok(world.publish());
+    ok(world.proofmark(&["head", "--repository", "releases", "--key", "keys/head-1.key"]));
+    assert_eq!(std::fs::read_to_string(world.path("releases/latest")).unwrap().matches(": 1").count(), 4, "format, trust, index, head");
+
+    // The next release: only prod moves, and the reviewer sees what changes.
+    world.release = "1.3".into();
+    world.program = b"\x7fELF rlp: order, faster".to_vec();
+    assert_eq!(world.release(&["prod"], None).unwrap().proposal, Some(2));
+    let review = ok(world.proofmark(&["review", "--repository", "releases"]));
+    for part in ["mode         upgrade", "may replace", "-release = \"1.2\"", "+release = \"1.3\"", "uat/router: unchanged"] {
+        assert!(review.contains(part), "{part}: {review}");
+    }
+    ok(world.approve("bob-1"));
+    ok(world.publish());
+    ok(world.proofmark(&["head", "--repository", "releases", "--key", "keys/head-1.key", "--valid", "30m"]));
+    by_hand(&world);
+
+    // Again: the same release changes nothing, and publishing again is no harm.
+    assert_eq!(world.release(&["prod"], None).unwrap().proposal, None);
+    let before = world.files();
+    ok(world.proofmark(&["publish", "2", "--repository", "releases"]));
+    assert_eq!(world.files(), before);
+}
+
+/// `minisign -V -H` of every signature, `sha256sum -c` of every bundle, `zstd -t`, `tar -t`.
+fn by_hand(world: &World) {
+    let run = |program: &str, arguments: &[&str]| Command::new(program).args(arguments).current_dir(world.path("releases")).output();
+    if run("minisign", &["-v"]).is_err() || run("zstd", &["-V"]).is_err() {
+        eprintln!("skipped: minisign or zstd is not installed");
+        return;
+    }
+    let mut checked = 0;
+    for (path, bytes) in world.files() {
+        let name = path.to_str().unwrap();
+        if let Some(signed) = name.strip_suffix(".minisig") {
+            let (file, key) = ["root-1", "ci-1", "alice-1", "bob-1", "head-1"]
+                .iter()
+                .find_map(|key| Some((signed.strip_suffix(&format!(".{key}"))?, *key)))
+                .unwrap();
+            let public = world.path(&format!("keys/{key}.pub"));
+            let output = run("minisign", &["-V", "-H", "-p", public.to_str().unwrap(), "-m", file, "-x", name]).unwrap();
+            assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+            checked += 1;
+        } else if name.ends_with(".tar.zst") {
+            assert!(run("zstd", &["-t", name]).unwrap().status.success());
+            let list = run("tar", &["--zstd", "-tf", name]).unwrap();
+            assert!(list.status.success() && list.stdout.starts_with(b"manifest.json\n"));
+        } else if name.ends_with(".group.json") {
+            let group: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+            std::fs::write(world.path("line"), format!("{}\n", group["bundle"]["sha256sum"].as_str().unwrap())).unwrap();
+            assert!(run("sha256sum", &["-c", world.path("line").to_str().unwrap()]).unwrap().status.success());
+        }
+    }
+    assert!(checked >= 12, "{checked}");
+}
+
+#[test]
+fn attack_2_the_second_person_is_a_second_person() {
+    let world = World::new();
+    world.release(&["prod"], Some("alice")).unwrap();
+    let before = world.files();
+    refused(world.approve("alice-1"), 80, "second-person");
+    refused(world.approve("ci-1"), 80, "threshold");
+    refused(world.approve("head-1"), 80, "key-not-in-role");
+    refused(world.approve("mallory-1"), 80, "key-not-in-trust");
+    refused(world.publish(), 80, "threshold");
+    refused(world.proofmark(&["head", "--repository", "releases", "--key", "keys/head-1.key"]), 82, "no-index");
+    assert_eq!(world.files(), before, "a refusal writes nothing");
+    ok(world.approve("bob-1"));
+    ok(world.publish());
+    refused(world.approve("bob-1"), 2, "no-proposal");
+}
+
+#[test]
+fn a_second_proposal_of_one_version_and_a_host_in_two_groups_are_refused() {
+    let mut world = World::new();
+    world.release(&["prod"], None).unwrap();
+    assert_eq!(world.release(&["prod"], None).unwrap().proposal, Some(1), "the same again is fine");
+    let before = world.files();
+    world.program.push(b'x');
+    let refusal = proofmark::exit::Refuse::refusal(&world.release(&["prod"], None).unwrap_err());
+    assert_eq!((refusal.code as u8, refusal.reason), (84, "second-proposal"));
+    assert_eq!(world.files(), before, "nothing was written, the bundle neither");
+
+    let mut world = World::new();
+    world.release(&["prod"], None).unwrap();
+    ok(world.approve("bob-1"));
+    ok(world.publish());
+    // A later commit moves a uat host to prod; index 1's uat group is not touched by a release of prod alone.
+    world.release(&["uat"], None).unwrap();
+    ok(world.approve("bob-1"));
+    ok(world.publish());
+    world.hosts = ", \"uat-1\"".into();
+    let text = CONFIG.replace("hosts = [\"uat-1\"]", "hosts = [\"uat-2\"]");
+    assert_ne!(text, CONFIG);
+    let refusal = proofmark::exit::Refuse::refusal(&world.release_of(&text, &["prod"], None).unwrap_err());
+    assert_eq!((refusal.code as u8, refusal.reason), (86, "host-in-two-groups"));
+}
+
+#[test]
+fn knight_a_flag_is_not_reused_and_dead_code_is_gone() {
+    let mut world = World::new();
+    world.program = b"\x7fELF rlp: order, power peg".to_vec();
+    let refusal = |world: &World| proofmark::exit::Refuse::refusal(&world.release(&["prod"], None).unwrap_err());
+    assert_eq!((refusal(&world).code as u8, refusal(&world).reason), (79, "dead-code"));
+    world.program = b"\x7fELF rlp: order".to_vec();
+    world.release(&["prod"], None).unwrap();
+    ok(world.approve("bob-1"));
+    ok(world.publish());
+    world.release = "1.3".into();
+    for (from, to) in [("Retail.", "Another meaning."), ("name = \"power_peg\"", "name = \"other\""), ("state = \"retired\"", "state = \"active\"")] {
+        world.ledger = LEDGER.replace(from, to);
+        assert_eq!((refusal(&world).code as u8, refusal(&world).reason), (79, "ledger-shrunk"), "{to}");
+    }
+    world.ledger = LEDGER.replace("\"active\"", "\"retired\"");
+    assert_eq!(refusal(&world).code as u8, 79);
+}
+
+#[test]
+fn attack_43_a_publish_that_was_cut_off_is_healed_by_doing_it_again() {
+    let world = World::new();
+    world.release(&["prod"], None).unwrap();
+    ok(world.approve("alice-1"));
+    let latest = std::fs::read(world.path("releases/latest")).unwrap();
+    ok(world.publish());
+    let whole = world.files();
+    // Every prefix of the order in which files become visible: groups, signatures, index, latest.
+    let group = world.files().into_iter().find(|(path, _)| path.parent().unwrap().ends_with("group")).unwrap().0;
+    let order = [
+        world.path("releases/latest"),
+        world.path("releases/index/1.index.json"),
+        world.path("releases/index/1.index.json.ci-1.minisig"),
+        world.path("releases/index/1.index.json.alice-1.minisig"),
+        group,
+    ];
+    for cut in 1..=order.len() {
+        std::fs::write(&order[0], &latest).unwrap();
+        order[1..cut].iter().for_each(|path| std::fs::remove_file(path).unwrap());
+        ok(world.proofmark(&["publish", "1", "--repository", "releases"]));
+        assert_eq!(world.files(), whole, "{cut}");
+    }
+}
+
+#[test]
+fn attack_1_a_proposal_that_was_changed_is_neither_approved_nor_published() {
+    let world = World::new();
+    world.release(&["prod"], None).unwrap();
+    let files = world.files();
+    for (path, bytes) in &files {
+        let name = path.to_str().unwrap();
+        // Trust is another story; `latest` is never believed.
+        if name.ends_with("latest") {
+            continue;
+        }
+        let mut other = bytes.clone();
+        let at = other.len() * 2 / 3;
+        other[at] ^= 1;
+        std::fs::write(path, &other).unwrap();
+        let output = world.approve("alice-1");
+        assert!(matches!(output.status.code(), Some(80 | 81 | 90 | 92)), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        std::fs::write(path, bytes).unwrap();
+    }
+    assert_eq!(world.files(), files);
+    ok(world.approve("alice-1"));
+}
+
+#[test]
+fn a_password_opens_a_key_and_a_wrong_one_writes_nothing() {
+    let world = World::new();
+    let run = |password: Option<&str>, arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_proofmark"));
+        command.args(arguments).current_dir(world.dir.path()).stdin(std::process::Stdio::null()).env_remove("PROOFMARK_KEY_PASSWORD");
+        command.envs(password.map(|password| ("PROOFMARK_KEY_PASSWORD", password)));
+        command.output().unwrap()
+    };
+    refused(run(None, &["key", "new", "eve-1"]), 2, "no-password");
+    ok(run(Some("right"), &["key", "new", "eve-1"]));
+    let init = [
+        "trust", "init", "--repository", "other", "--owner", "eve:eve-1=eve-1.pub", "--ci", "ci:ci-1=keys/ci-1.pub", "--reviewer",
+        "bob:bob-1=keys/bob-1.pub", "--head", "clock:head-1=keys/head-1.pub", "--sign", "eve-1.key",
+    ];
+    refused(run(Some("wrong"), &init), 2, "wrong-password");
+    assert!(!world.path("other").exists());
+    std::fs::write(world.path("password"), "right\n").unwrap();
+    ok(run(None, &[&init[..], &["--password-file", "password"]].concat()));
+    refused(run(Some("right"), &init), 84, "already-written");
+}
