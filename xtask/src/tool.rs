@@ -98,7 +98,9 @@ pub(crate) fn forward_signals() -> std::io::Result<()> {
                 None if HELD.load(Ordering::SeqCst) => {}
                 None => std::process::exit(130),
                 // A child that has just ended is no error.
-                Some(child) if signal != SIGINT => drop(kill_process(child, Signal::TERM)),
+                Some(child) if signal != SIGINT => {
+                    let _ = kill_process(child, Signal::TERM);
+                }
                 Some(_) => {}
             }
         }
