@@ -18,8 +18,10 @@ use crate::{cc, compare, digest, files, interrupt, lockfile, rustflags, sandbox,
 
 mod error;
 mod plan;
+mod reopen;
 
 pub use error::Error;
+pub use reopen::reopen;
 use plan::{Inputs, cargo_build, outside, programs};
 
 /// What to build, and with what.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::CONTRACT;
 use crate::cc::CToolchain;
@@ -15,7 +15,8 @@ use crate::source::Source;
 use crate::toolchain::Toolchain;
 
 /// One file that a build made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Output {
     /// Its member path, `root/...`.
     pub path: String,

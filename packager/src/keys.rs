@@ -9,8 +9,8 @@ use data_encoding::{BASE64, HEXUPPER};
 use minisign::KeyPair;
 use proofmark_core::key::PublicKey;
 use proofmark_core::name::Name;
+use proofmark_verifier::durable::Disk;
 
-use crate::durable;
 use crate::exit::{Exit, IoContext, IoError, Refusal, Refuse};
 
 /// Bytes of a key file at most; minisign's own have under 350.
@@ -228,8 +228,7 @@ fn read_small(path: &Path, what: &'static str) -> Result<String, KeyError> {
 
 /// Writes a file that was not there, whole and synced, or nothing.
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyError> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    match durable::create(directory, path, mode, &mut &*bytes).at("create", path)? {
+    match Disk::new().create_new(path, &mut &*bytes, mode).at("create", path)? {
         true => Ok(()),
         false => Err(KeyError::Exists(path.into())),
     }

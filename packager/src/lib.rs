@@ -17,7 +17,6 @@ pub mod compare;
 pub mod config;
 pub mod contents;
 pub mod digest;
-pub mod durable;
 pub mod exit;
 pub mod files;
 pub mod head;

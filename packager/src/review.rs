@@ -140,6 +140,9 @@ fn change(name: &GroupName, old: Option<&Group>, before: Option<&Contents>, new:
     let no_launch = Value::Object(serde_json::Map::new());
     let mut launch_lines = Vec::new();
     differences("", &before.map_or(no_launch, launch), &json::<Launch>(&after.manifest.launch), &mut launch_lines);
+    if old.is_none() {
+        launch_lines.retain(|line| !line.ends_with(": []"));
+    }
     Ok(GroupChange {
         group: name.clone(),
         is_new: old.is_none(),

@@ -7,9 +7,9 @@ use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use proofmark_verifier::durable::{self, Disk};
 use rustix::fs::{FlockOperation, OFlags};
 
-use crate::durable;
 use crate::exit::{Exit, IoContext, IoError, Refusal, Refuse};
 use crate::interrupt::{self, Interrupted};
 
@@ -76,28 +76,40 @@ impl Refuse for StoreError {
 }
 
 /// A repository in a directory.
-#[derive(Debug, Clone)]
 pub struct Directory {
     base: PathBuf,
+    disk: Disk<'static>,
 }
 
 impl Directory {
     /// The directory need not exist yet.
     pub fn new(base: &Path) -> Self {
-        Directory { base: base.into() }
+        Self::with_disk(base, Disk::new())
     }
 
-    /// Where files grow before they get their name; emptied by the next writer when one was cut off.
-    fn scratch(&self) -> PathBuf {
-        self.base.join(".new")
+    /// The same on a disk that a test has prepared to fail.
+    pub fn with_disk(base: &Path, disk: Disk<'static>) -> Self {
+        Directory { base: base.into(), disk }
     }
 
-    fn make(&self, path: &Path) -> Result<PathBuf, StoreError> {
-        let scratch = self.scratch();
-        for directory in [scratch.as_path(), path.parent().unwrap_or(&self.base)] {
-            fs::create_dir_all(directory).at("create", directory)?;
+    /// The file's path, whose directory is there.
+    fn made(&self, path: &str) -> Result<PathBuf, StoreError> {
+        let path = self.base.join(path);
+        let directory = path.parent().unwrap_or(&self.base);
+        self.disk.directories(directory).at("create", directory)?;
+        Ok(path)
+    }
+
+    /// What a writer that was cut off left behind. Only for who holds the lock.
+    fn sweep(&self) -> Result<(), StoreError> {
+        let mut directories: Vec<String> = ["", "trust", "index", "group", "head"].map(str::to_owned).into();
+        for parent in ["bundles", "proposals"] {
+            directories.extend(self.list(parent)?.into_iter().map(|name| format!("{parent}/{name}")));
         }
-        Ok(scratch)
+        for directory in directories.iter().map(|directory| self.base.join(directory)).filter(|directory| directory.is_dir()) {
+            durable::remove_leftovers(&directory).at("clear", directory)?;
+        }
+        Ok(())
     }
 }
 
@@ -118,17 +130,16 @@ impl Store for Directory {
     }
 
     fn create(&self, path: &str, content: &mut dyn Read) -> Result<bool, StoreError> {
-        let path = self.base.join(path);
-        let scratch = self.make(&path)?;
-        Ok(durable::create(&scratch, &path, 0o644, content).at("create", path)?)
+        let path = self.made(path)?;
+        Ok(self.disk.create_new(&path, content, 0o644).at("create", path)?)
     }
 
     fn replace(&self, path: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        let path = self.base.join(path);
-        let scratch = self.make(&path)?;
-        Ok(durable::replace(&scratch, &path, 0o644, &mut &*bytes).at("write", path)?)
+        let path = self.made(path)?;
+        Ok(self.disk.replace(&path, bytes, 0o644).at("write", path)?)
     }
 
+    #[allow(clippy::disallowed_methods, reason = "the names are sorted")]
     fn list(&self, directory: &str) -> Result<Vec<String>, StoreError> {
         let directory = self.base.join(directory);
         let entries = match fs::read_dir(&directory) {
@@ -146,7 +157,7 @@ impl Store for Directory {
 
     fn lock(&self) -> Result<Box<dyn Lock>, StoreError> {
         let path = self.base.join(".lock");
-        fs::create_dir_all(&self.base).at("create", &self.base)?;
+        self.disk.directories(&self.base).at("create", &self.base)?;
         let file = File::options().create(true).truncate(false).write(true).open(&path).at("open", &path)?;
         let begin = Instant::now();
         while let Err(error) = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -159,11 +170,8 @@ impl Store for Directory {
             interrupt::check()?;
             std::thread::sleep(Duration::from_millis(50));
         }
-        // What a writer that was cut off left behind: nobody else writes now.
-        match fs::remove_dir_all(self.scratch()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).at("remove", self.scratch()).map_err(Into::into),
-            _ => Ok(Box::new(FileLock(file))),
-        }
+        self.sweep()?;
+        Ok(Box::new(FileLock(file)))
     }
 }
 
@@ -212,10 +220,15 @@ mod tests {
     #[test]
     fn the_next_writer_clears_what_a_cut_off_one_left() {
         let dir = tempfile::tempdir().unwrap();
+        // The disk fails before the rename: the process is gone, its temporary file is not.
+        let probe: &'static durable::Probe = Box::leak(Box::new(|step, path: &Path| match step {
+            durable::Step::Rename => fs::write(path.with_file_name(format!("{}left", proofmark_verifier::paths::TEMPORARY)), "half").and(Err(io::ErrorKind::Other.into())),
+            _ => Ok(()),
+        }));
+        assert!(Directory::with_disk(dir.path(), Disk::with_probe(probe)).create("bundles/x/b", &mut &b"x"[..]).is_err());
+        assert_eq!(fs::read_dir(dir.path().join("bundles/x")).unwrap().count(), 1);
         let store = Directory::new(dir.path());
-        store.create("a", &mut &b"x"[..]).unwrap();
-        fs::write(dir.path().join(".new/half"), "x").unwrap();
         let _lock = store.lock().unwrap();
-        assert!(!dir.path().join(".new").exists());
+        assert_eq!(store.list("bundles/x").unwrap(), [""; 0]);
     }
 }

@@ -149,7 +149,7 @@ fn supervisor_variables_credentials_state_and_host_files_are_given_when_the_mani
     fs::write(&host_file, "nameserver 192.0.2.1\n").unwrap();
     // Wanted, and not there: refused, not left out.
     let missing = host.run();
-    assert_eq!(missing.code, 91, "{missing:#?}");
+    assert!(missing.code != 0 && missing.stderr.contains("credential token"), "{missing:#?}");
     let credentials = host.file("etc/proofmark/credentials");
     fs::create_dir_all(&credentials).unwrap();
     fs::write(credentials.join("token"), "s3cret").unwrap();

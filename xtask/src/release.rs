@@ -1,4 +1,5 @@
-//! `cargo xtask release`: `proofmark release` on the example router, with the arguments as they come.
+//! `cargo xtask release`: `proofmark release` on the example router, with the arguments as they come,
+//! for example `--environment prod --repository DIR --key FILE`.
 //!
 //! Decides nothing: what a release is, stands in packager.
 
@@ -18,6 +19,8 @@ pub(crate) struct Args {
 /// Runs `proofmark release` of this tree on examples/router.
 pub(crate) fn run(args: Args) -> Result<()> {
     let mut command = tool::cargo();
-    command.args(["run", "--quiet", "--package", "proofmark", "--", "release", "--workspace"]).arg(tool::router());
+    // Paths among the arguments are the caller's.
+    command.current_dir(std::env::current_dir()?).args(["run", "--quiet", "--manifest-path"]).arg(tool::root().join("Cargo.toml"));
+    command.args(["--package", "proofmark", "--", "release", "--workspace"]).arg(tool::router());
     tool::run(command.args(args.arguments))
 }

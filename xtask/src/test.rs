@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::tool;
 
-/// Where nextest leaves its report, below the root of a workspace (.config/nextest.toml).
+/// Where nextest leaves its report, below the root of a workspace: as .config/nextest.toml of both says.
 const REPORT: &str = "target/nextest/default/junit.xml";
 const NEXTEST: &str = "cargo-nextest (cargo install --locked cargo-nextest, or any other of its packages)";
 
@@ -116,8 +116,7 @@ impl Totals {
 fn tests(nextest: bool, filter: &[String]) -> Command {
     let mut command = tool::cargo();
     if nextest {
-        command.args(["nextest", "run", "--locked", "--workspace", "--no-fail-fast", "--config-file"]);
-        command.arg(tool::root().join(".config/nextest.toml"));
+        command.args(["nextest", "run", "--locked", "--workspace", "--no-fail-fast"]);
     } else {
         command.args(["test", "--locked", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]);
     }

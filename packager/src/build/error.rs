@@ -54,6 +54,16 @@ pub enum Error {
     /// The two builds differ.
     #[error("the two builds differ")]
     Differ(Box<Report>),
+    /// A finished build is not one of this commit, or not whole.
+    #[error("{}: not a build of this commit", .directory.display())]
+    OtherBuild {
+        /// Where it is.
+        directory: PathBuf,
+        /// What was expected.
+        want: String,
+        /// What is there.
+        have: String,
+    },
 }
 
 impl Refuse for Error {
@@ -78,6 +88,12 @@ impl Refuse for Error {
                     "read {}; code that needs the network, the home directory or an unlisted program must do without",
                     log.display()
                 ))
+            }
+            Self::OtherBuild { directory, want, have } => {
+                Refusal::new(Exit::Hash, "other-build", "not a whole build of the commit at HEAD", directory.display())
+                    .want(want)
+                    .have(have)
+                    .next("check out the commit that was built, or build this one: proofmark build --out DIR")
             }
             Self::Differ(report) => {
                 Refusal::new(Exit::Hash, "differ", "the two builds differ", report.differences.first().map_or("", |first| &first.path))

@@ -73,6 +73,7 @@ impl PasswordArguments {
     }
 
     /// The password for a key file; a new one is asked for twice.
+    #[allow(clippy::disallowed_methods, reason = "a secret has no place on a command line; it decides no byte of a release")]
     pub(crate) fn password(&self, path: &Path, is_new: bool) -> Result<String, KeyError> {
         let none = |why: &str| KeyError::NoPassword { path: path.into(), why: why.into() };
         if let Some(file) = &self.password_file {

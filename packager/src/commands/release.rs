@@ -41,8 +41,11 @@ pub(crate) struct Arguments {
     #[arg(long = "also-from", value_name = "SHA256", value_parser = core::<Digest>)]
     also_from: Vec<Digest>,
     /// Directory of proofmark.toml
-    #[arg(long, alias = "build-from", value_name = "DIR", default_value = ".")]
+    #[arg(long, value_name = "DIR", default_value = ".")]
     workspace: PathBuf,
+    /// Do not build: take what `proofmark build --out DIR` made of this commit, perhaps on a machine that has no key
+    #[arg(long, value_name = "DIR", conflicts_with = "toolchain")]
+    built: Option<PathBuf>,
     /// Rust toolchain [default: what `rustc --print sysroot` says in the workspace]
     #[arg(long, value_name = "DIR")]
     toolchain: Option<PathBuf>,
@@ -67,7 +70,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Done, Refusal> {
     let request =
         Request { environments, groups: arguments.groups.clone(), proposer: Some(proposer), also_from: arguments.also_from.iter().copied().collect() };
     let console = Console::new();
-    let built = build::double_build(&options, &console).map_err(|error| error.refusal())?;
+    let built = match &arguments.built {
+        Some(directory) => build::reopen(directory, &options.workspace, options.scratch.as_deref()),
+        None => build::double_build(&options, &console),
+    };
+    let built = built.map_err(|error| error.refusal())?;
     let released = release::release(&repository, &key, &Product::from(&built), &request, &console).map_err(|error| error.refusal())?;
     drop(console);
 

@@ -1,0 +1,77 @@
+//! A finished build, taken up again from the directory that `proofmark build --out` wrote: so that the machine with the signing key
+//! need not be the one that runs build scripts.
+//!
+//! It must be the build of the commit at HEAD, whole: the source is exported again, and every file is compared with `buildinfo.json`.
+//! That file itself is believed; who signs vouches for where it came from.
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{Built, Error};
+use crate::buildinfo::Output;
+use crate::config;
+use crate::exit::{IoContext, IoError};
+use crate::{digest, files, source};
+
+/// Largest `buildinfo.json`, bytes.
+const LARGEST: u64 = 16 << 20;
+
+/// Opens the build in `directory` as a build of the commit at HEAD of `workspace`.
+pub fn reopen(directory: &Path, workspace: &Path, scratch: Option<&Path>) -> Result<Built, Error> {
+    let source = source::inspect(workspace)?;
+    let buildinfo = read(&directory.join("buildinfo.json"))?;
+    let machine = read(&directory.join("machine.json"))?;
+    let info: Value = serde_json::from_slice(&buildinfo).map_err(|error| other(directory, "a buildinfo.json", &error.to_string()))?;
+    let text = |pointer: &str| info.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+
+    let scratch = scratch.map_or_else(std::env::temp_dir, Path::to_owned);
+    let work = tempfile::Builder::new().prefix("proofmark-").tempdir_in(&scratch).at("create a directory in", &scratch)?;
+    let base = work.path().canonicalize().at("open", work.path())?;
+    let source_dir = base.join("src");
+    source::export(workspace, &source, &source_dir)?;
+    let (config, config_bytes) = config::load(&source_dir)?;
+    let expected = [
+        ("/source/commit", source.commit.clone()),
+        ("/source/tree", source.tree.clone()),
+        ("/proofmark_toml", digest::sha256(&config_bytes)),
+        ("/product", config.product.to_string()),
+        ("/release", config.release.to_string()),
+    ];
+    for (pointer, want) in expected {
+        if text(pointer) != want {
+            return Err(other(directory, &format!("{} {want}, as HEAD has it", &pointer[1..]), &text(pointer)));
+        }
+    }
+
+    let listed: Vec<Output> = serde_json::from_value(info["outputs"].clone()).map_err(|error| other(directory, "outputs", &error.to_string()))?;
+    let staged = base.join("staged");
+    files::create(&staged)?;
+    for binary in &config.binaries {
+        let path = format!("root/{}", binary.bundle_path());
+        let Some(output) = listed.iter().find(|output| output.path == path) else {
+            return Err(other(directory, &format!("an output {path}"), "none in buildinfo.json"));
+        };
+        let from = directory.join(&path);
+        let bytes = fs::read(&from).at("read", &from)?;
+        if digest::sha256(&bytes) != output.sha256 {
+            return Err(other(directory, &format!("{path} with sha256 {}", output.sha256), &digest::sha256(&bytes)));
+        }
+        files::directory(&staged, Path::new(&path).parent().unwrap_or(Path::new("")))?;
+        files::write(&staged.join(&path), &bytes, true, source.time)?;
+    }
+    let target = text("/target");
+    Ok(Built { config, source, target, source_dir, staged, outputs: listed, buildinfo, machine, work })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, IoError> {
+    let mut bytes = Vec::new();
+    fs::File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes)).at("read", path)?;
+    Ok(bytes)
+}
+
+fn other(directory: &Path, want: &str, have: &str) -> Error {
+    Error::OtherBuild { directory: directory.to_owned(), want: want.to_owned(), have: have.to_owned() }
+}
