@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proofmark::buildinfo::Output as Program;
 use proofmark::config;
@@ -13,6 +14,7 @@ use proofmark::release::{self, Product, ReleaseError, Released, Request};
 use proofmark::repository::Repository;
 use proofmark::source::Source;
 use proofmark::store::Directory;
+use proofmark_verifier::durable::{Disk, Probe, Step};
 
 const LEDGER: &str = r#"
 [[flag]]
@@ -162,6 +164,7 @@ impl World {
     }
 
     /// Every file of the repository with its bytes.
+    #[allow(clippy::disallowed_methods, reason = "the result is sorted")]
     fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let mut found = Vec::new();
         let mut open = vec![self.path("releases")];
@@ -350,6 +353,43 @@ fn attack_43_a_publish_that_was_cut_off_is_healed_by_doing_it_again() {
         ok(world.proofmark(&["publish", "1", "--repository", "releases"]));
         assert_eq!(world.files(), whole, "{cut}");
     }
+}
+
+#[test]
+fn attack_40_41_a_disk_that_fails_at_any_step_leaves_a_repository_that_the_next_writer_completes() {
+    let world = World::new();
+    world.release(&["prod"], None).unwrap();
+    ok(world.approve("alice-1"));
+    let before = world.files();
+    let mut steps = 0;
+    loop {
+        let count = AtomicUsize::new(0);
+        let probe: &'static Probe = Box::leak(Box::new(move |step, path: &Path| {
+            // A poller that looks at any moment finds no index without all of its signatures.
+            let index = path.parent().unwrap().join("1.index.json");
+            if step == Step::Rename && path.ends_with("latest") || index.is_file() && path.parent().unwrap().ends_with("index") {
+                let index = path.ancestors().find(|path| path.ends_with("releases")).unwrap().join("index");
+                ["ci-1", "alice-1"].iter().for_each(|key| assert!(index.join(format!("1.index.json.{key}.minisig")).is_file()));
+            }
+            match count.fetch_add(1, Ordering::SeqCst) {
+                n if n == steps => Err(std::io::Error::from_raw_os_error(28)),
+                _ => Ok(()),
+            }
+        }));
+        let store = Directory::with_disk(&world.path("releases"), Disk::with_probe(probe));
+        let repository = Repository::open(Box::new(store), None).unwrap();
+        let outcome = proofmark::proposal::publish(&repository, 1);
+        if outcome.is_ok() {
+            break;
+        }
+        assert_eq!(proofmark::exit::Refuse::refusal(&outcome.unwrap_err()).code as u8, 95);
+        // The next writer, on a disk that works; then back to the start.
+        ok(world.proofmark(&["publish", "1", "--repository", "releases"]));
+        world.files().iter().filter(|(path, _)| !before.iter().any(|(old, _)| old == path)).for_each(|(path, _)| std::fs::remove_file(path).unwrap());
+        before.iter().for_each(|(path, bytes)| std::fs::write(path, bytes).unwrap());
+        steps += 1;
+    }
+    assert!(steps > 20, "{steps} steps of a publish");
 }
 
 #[test]

@@ -3,8 +3,9 @@
 //! System calls, in order:
 //! - [`Disk::replace`]: open(O_CREAT|O_EXCL) of a temporary file in the same directory, write, fsync, rename over the target,
 //!   fsync of the directory.
-//! - [`Disk::create_once`]: the same with renameat2(RENAME_NOREPLACE), or link where a file system lacks it. A target that is
-//!   there with the same bytes is fine; with other bytes it is an error, and stays.
+//! - [`Disk::create_once`] and [`Disk::create_new`]: the same with renameat2(RENAME_NOREPLACE), or link where a file system lacks
+//!   it. A target that is there stays; with the same bytes it is fine, with other bytes an error (`create_new` leaves the
+//!   comparison to the caller).
 //! - [`Disk::commit_directory`]: syncfs of the finished temporary directory's file system, rename into place (or
 //!   renameat2(RENAME_EXCHANGE) with an old one, which is then removed), fsync of the parent.
 //! - [`Disk::commit_new_directory`]: the same, but never in place of an old one that is not empty.
@@ -15,7 +16,7 @@
 use crate::paths::TEMPORARY;
 use rustix::fs::{CWD, RenameFlags};
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -63,7 +64,7 @@ impl<'a> Disk<'a> {
 
     /// Writes `bytes` to `path`, in place of what is there.
     pub fn replace(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-        let file = self.temporary(path, bytes, mode)?;
+        let file = self.temporary(path, &mut &*bytes, mode)?;
         (self.probe)(Step::Rename, path)?;
         file.persist(path).map_err(|e| e.error)?;
         self.sync_parent(path)
@@ -71,20 +72,25 @@ impl<'a> Disk<'a> {
 
     /// Writes `bytes` to `path` if nothing is there. The same bytes are fine; [`io::ErrorKind::AlreadyExists`] if there are others.
     pub fn create_once(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-        if fs::symlink_metadata(path).is_err() {
-            let file = self.temporary(path, bytes, mode)?;
-            (self.probe)(Step::Rename, path)?;
-            match file.persist_noclobber(path) {
-                Ok(_) => return self.sync_parent(path),
-                Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(e) => return Err(e.error),
-            }
+        if fs::symlink_metadata(path).is_err() && self.create_new(path, &mut &*bytes, mode)? {
+            return Ok(());
         }
         if !same_bytes(path, bytes)? {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it is there already, with other bytes"));
         }
-        // Whoever wrote it may have been cut short before this.
         self.sync_parent(path)
+    }
+
+    /// Writes what `content` gives, to its end, to `path` if nothing is there. `false`: there is something, which stays.
+    pub fn create_new(&self, path: &Path, content: &mut dyn Read, mode: u32) -> io::Result<bool> {
+        let file = self.temporary(path, content, mode)?;
+        (self.probe)(Step::Rename, path)?;
+        match file.persist_noclobber(path) {
+            Ok(_) => self.sync_parent(path).map(|()| true),
+            // Whoever wrote it may have been cut short before the directory was synced.
+            Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => self.sync_parent(path).map(|()| false),
+            Err(e) => Err(e.error),
+        }
     }
 
     /// Makes a finished temporary directory visible as `target`, in one step. An old one is replaced whole.
@@ -136,14 +142,14 @@ impl<'a> Disk<'a> {
         tempfile::Builder::new().prefix(TEMPORARY).permissions(mode).tempdir_in(parent)
     }
 
-    fn temporary(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<tempfile::NamedTempFile> {
+    fn temporary(&self, path: &Path, content: &mut dyn Read, mode: u32) -> io::Result<tempfile::NamedTempFile> {
         (self.probe)(Step::Create, path)?;
         let mode = fs::Permissions::from_mode(mode);
         let mut file = tempfile::Builder::new().prefix(TEMPORARY).permissions(mode.clone()).tempfile_in(parent(path)?)?;
         // The umask had its say when the file was made.
         file.as_file().set_permissions(mode)?;
         (self.probe)(Step::Write, path)?;
-        file.write_all(bytes)?;
+        io::copy(content, &mut file)?;
         (self.probe)(Step::Sync, path)?;
         file.as_file().sync_all()?;
         Ok(file)

@@ -82,7 +82,7 @@ fn release(stage: &mut Stage, args: &Args) -> Result<String> {
         "--sign",
         &stage.path("keys/root-1.key"),
     ])?;
-    stage.pin = field(&trusted, "/sha256")?;
+    stage.pin = field(&trusted, "/trust_sha256")?;
     stage.say(&format!("hosts will pin sha256 {}", stage.pin));
 
     stage.step(
