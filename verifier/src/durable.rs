@@ -120,7 +120,8 @@ impl<'a> Disk<'a> {
 
     /// Makes the directory and its parents, mode 0755, where they are missing.
     pub fn directories(&self, path: &Path) -> io::Result<()> {
-        if path.is_dir() {
+        // The parent of a relative path of one component is "", which is the current directory.
+        if path.is_dir() || path.as_os_str().is_empty() {
             return Ok(());
         }
         if let Some(parent) = path.parent() {
