@@ -66,7 +66,9 @@ impl Assignment {
         }
         let want = previous.map(|previous| Pin { version: previous.index.version, sha256: previous.digest });
         if *prev != want {
-            let show = |pin: &Option<Pin>| pin.map_or_else(|| "none".to_owned(), |pin| format!("index {} with sha256 {}", pin.version, pin.sha256));
+            let show = |pin: &Option<Pin>| {
+                pin.map_or_else(|| "none".to_owned(), |pin| format!("index {} with sha256 {}", pin.version, pin.sha256))
+            };
             return Err(Refusal::new(Reason::Rollback, subject, format_args!("prev: {}, the newest", show(&want)), show(prev)));
         }
         if *min_verifier > proofmark_core::LEVEL {
@@ -102,7 +104,12 @@ impl Assignment {
             if let Some(other) = bundles.insert(file.clone(), digest)
                 && other != digest
             {
-                return Err(Refusal::new(Reason::Product, file, "one bundle of this name in an index", format_args!("{other} and {digest}")));
+                return Err(Refusal::new(
+                    Reason::Product,
+                    file,
+                    "one bundle of this name in an index",
+                    format_args!("{other} and {digest}"),
+                ));
             }
         }
         Ok(())

@@ -95,7 +95,8 @@ pub fn new_repository() -> Result<RepositoryId, CeremonyError> {
     let mut bytes = [0; 16];
     let mut filled = 0;
     while filled < bytes.len() {
-        filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()).map_err(|e| CeremonyError::Random(e.to_string()))?;
+        filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())
+            .map_err(|e| CeremonyError::Random(e.to_string()))?;
     }
     data_encoding::HEXLOWER.encode(&bytes).parse().map_err(|why: &str| CeremonyError::Random(why.into()))
 }
@@ -105,7 +106,11 @@ pub fn new_repository() -> Result<RepositoryId, CeremonyError> {
 ///
 /// # Errors
 /// Every rule of FORMAT.md section 5.1, from the core.
-pub fn first_trust(repository: RepositoryId, members: &[Member], thresholds: &BTreeMap<Party, u64>) -> Result<(Trust, Vec<u8>), CeremonyError> {
+pub fn first_trust(
+    repository: RepositoryId,
+    members: &[Member],
+    thresholds: &BTreeMap<Party, u64>,
+) -> Result<(Trust, Vec<u8>), CeremonyError> {
     let mut keys: BTreeMap<Name, Key> = BTreeMap::new();
     let mut groups: BTreeMap<Party, KeyGroup> = BTreeMap::new();
     for Member { party, holder, name, public } in members {

@@ -12,7 +12,7 @@ use proofmark_core::name::MemberPath;
 use proofmark_core::signature::Kind;
 use proofmark_core::{Digest, Reason, Refusal};
 
-use crate::repository::{Repository, RepositoryError, bundle_path, buildinfo_path};
+use crate::repository::{Repository, RepositoryError, buildinfo_path, bundle_path};
 use crate::store::Stored;
 
 /// Files up to this size are kept, bytes.
@@ -43,6 +43,12 @@ pub fn check_published(repository: &Repository, group: &Group) -> Result<Content
     let buildinfo = buildinfo.ok_or_else(|| RepositoryError::Missing { path: path.clone(), place: repository.place() })?;
     contents.manifest.buildinfo.check(Digest::of(&buildinfo), path)?;
     Ok(contents)
+}
+
+/// Checks the bundle of a group file that an accepted index pins, whoever signed it: to compare with, after a key may have gone.
+pub fn check_pinned(repository: &Repository, group: &Group) -> Result<Contents, RepositoryError> {
+    let path = bundle_path(group.bundle.digest()?, &group.bundle_file());
+    Ok(check_bytes(group, &mut *repository.open_file(&path)?)?)
 }
 
 /// Checks every byte of a bundle against its group file, whoever signed it.

@@ -100,18 +100,24 @@ impl Refuse for LedgerError {
                 .want("[[flag]] with id, name, meaning, since, state = \"active\" or \"retired\", markers = [...]; each id and name once")
                 .have(message.trim_end())
                 .next("correct it, commit, and call again"),
-            Self::Unknown { environment, id } => {
-                Refusal::new(Exit::Ledger, "flag-unknown", "a flag that is not in the ledger", format!("environment {environment}, flag {id}"))
-                    .want("an id of ledger.toml whose state is active")
-                    .have(format!("flag {id}, which ledger.toml does not have"))
-                    .next("give the feature an entry of its own in ledger.toml, with a new id; never a used one")
-            }
-            Self::Retired { environment, id, name } => {
-                Refusal::new(Exit::Ledger, "flag-retired", "a retired flag is switched on", format!("environment {environment}, flag {id} {name}"))
-                    .want("active flags only")
-                    .have(format!("flag {id} {name} is retired: its id must never mean anything else, nor be used again"))
-                    .next("give the new feature a new id in ledger.toml")
-            }
+            Self::Unknown { environment, id } => Refusal::new(
+                Exit::Ledger,
+                "flag-unknown",
+                "a flag that is not in the ledger",
+                format!("environment {environment}, flag {id}"),
+            )
+            .want("an id of ledger.toml whose state is active")
+            .have(format!("flag {id}, which ledger.toml does not have"))
+            .next("give the feature an entry of its own in ledger.toml, with a new id; never a used one"),
+            Self::Retired { environment, id, name } => Refusal::new(
+                Exit::Ledger,
+                "flag-retired",
+                "a retired flag is switched on",
+                format!("environment {environment}, flag {id} {name}"),
+            )
+            .want("active flags only")
+            .have(format!("flag {id} {name} is retired: its id must never mean anything else, nor be used again"))
+            .next("give the new feature a new id in ledger.toml"),
             Self::DeadCode { id, name, marker, path, offset } => {
                 Refusal::new(Exit::Ledger, "dead-code", format!("code of a retired flag can still be called: flag {id} {name}"), path)
                     .want(format!("no {marker:?} in the program: retired code is absent, not switched off"))
@@ -148,7 +154,10 @@ impl Ledger {
                 return Err(invalid(format!("flag {}: its meaning is empty", flag.id)));
             }
             if let Some(marker) = flag.markers.iter().find(|marker| marker.len() < SHORTEST_MARKER) {
-                return Err(invalid(format!("flag {}: marker {marker:?} is shorter than {SHORTEST_MARKER} bytes: any binary may hold it", flag.id)));
+                return Err(invalid(format!(
+                    "flag {}: marker {marker:?} is shorter than {SHORTEST_MARKER} bytes: any binary may hold it",
+                    flag.id
+                )));
             }
             if let Some(other) = ledger.flags.values().find(|other| other.name == flag.name) {
                 return Err(invalid(format!("flags {} and {} are both called {}", other.id, flag.id, flag.name)));
@@ -211,7 +220,10 @@ impl Ledger {
             if flag.markers.is_empty() {
                 notes.push(format!("flag {} {} has no markers: its code will not be noticed once it is retired", flag.id, flag.name));
             } else if flag.state == FlagState::Active && !seen.contains_key(&flag.id) {
-                notes.push(format!("flag {} {} is active, and no program holds its markers: they would not find its code", flag.id, flag.name));
+                notes.push(format!(
+                    "flag {} {} is active, and no program holds its markers: they would not find its code",
+                    flag.id, flag.name
+                ));
             }
         }
         Ok(notes)
@@ -293,7 +305,13 @@ markers = ["power peg"]
 
     #[test]
     fn an_id_or_a_name_has_one_meaning() {
-        for (from, to) in [("id = 7", "id = 9"), ("\"power_peg\"", "\"rlp\""), ("\"power peg\"", "\"pp\""), ("\"retired\"", "\"off\""), ("since", "sinse")] {
+        for (from, to) in [
+            ("id = 7", "id = 9"),
+            ("\"power_peg\"", "\"rlp\""),
+            ("\"power peg\"", "\"pp\""),
+            ("\"retired\"", "\"off\""),
+            ("since", "sinse"),
+        ] {
             assert!(Ledger::parse(&LEDGER.replacen(from, to, 1), Path::new("l")).is_err(), "{to}");
         }
     }

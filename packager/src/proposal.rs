@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use proofmark_core::group::{Entry, Freshness, Gate, Group, Host, LedgerEntry, Lease, Mode, Silence};
-use proofmark_core::index::{GroupPin, Index, Pin};
-use proofmark_core::json::{self, Document};
+use proofmark_core::group::Group;
+use proofmark_core::index::{GroupPin, Index};
+use proofmark_core::json;
 use proofmark_core::name::{GroupName, Name};
 use proofmark_core::signature::{self, Kind, SignedFile, file_name};
 use proofmark_core::trust::Trust;
@@ -15,34 +15,13 @@ use proofmark_core::{Digest, Reason, limits};
 
 use crate::assignment::Assignment;
 use crate::contents;
-use crate::exit::{Exit, Refusal, Refuse};
-use crate::repository::{Published, Repository, RepositoryError, group_path, proposal_directory};
+use crate::repository::{Repository, RepositoryError, group_path, proposal_directory};
 
-/// What a group's next file is to say.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// The group.
-    pub group: GroupName,
-    /// Its exact hosts.
-    pub hosts: BTreeSet<Name>,
-    /// The bundle.
-    pub bundle: Entry,
-    /// The product's ledger.
-    pub ledger: Vec<LedgerEntry>,
-    /// Bundles that hosts may still hold, besides the one that the group has now.
-    pub also_from: BTreeSet<Digest>,
-}
+mod draft;
+mod error;
 
-/// Index N+1, not signed yet.
-#[derive(Clone, Debug)]
-pub struct Draft {
-    /// The index and all group files.
-    pub next: Assignment,
-    /// The index's bytes.
-    pub bytes: Vec<u8>,
-    /// The group files that are new.
-    pub new_groups: BTreeMap<Digest, Vec<u8>>,
-}
+pub use draft::{Draft, Plan, draft};
+pub use error::ProposalError;
 
 /// A proposal as it lies in the repository. CI's signature is there; whether the role is met is for [`publish`].
 #[derive(Debug)]
@@ -59,138 +38,7 @@ pub struct Proposal {
     pub signers: BTreeSet<Name>,
 }
 
-/// A proposal cannot be made, read, approved or published.
-#[derive(Debug, thiserror::Error)]
-pub enum ProposalError {
-    /// The repository.
-    #[error(transparent)]
-    Repository(#[from] RepositoryError),
-    /// The core refuses, or a rule of [`Assignment::check`].
-    #[error(transparent)]
-    Refused(#[from] proofmark_core::Refusal),
-    /// Another proposal has the version.
-    #[error("proposal {version} exists, with other content")]
-    Taken {
-        /// The version.
-        version: u64,
-        /// Digest of the index that is there.
-        there: Digest,
-        /// Digest of the one to be written.
-        new: Digest,
-    },
-    /// No such proposal.
-    #[error("no proposal {0}")]
-    None(u64),
-    /// It has been published.
-    #[error("index {0} is published")]
-    AlreadyPublished(u64),
-}
-
-impl Refuse for ProposalError {
-    fn refusal(&self) -> Refusal {
-        match self {
-            Self::Repository(error) => error.refusal(),
-            Self::Refused(refusal) => refusal.refusal(),
-            Self::Taken { version, there, new } => {
-                Refusal::new(Exit::Rollback, "second-proposal", "there is another proposal of this version", format!("proposals/{version}"))
-                    .want(format!("no proposal {version}, or one whose index has sha256 {new}"))
-                    .have(format!("sha256 {there}"))
-                    .next(format!(
-                        "publish it first (proofmark approve {version}, proofmark publish {version}), or, where no reviewer has signed it,\n\
-                         agree to drop it: remove proposals/{version}, then release again"
-                    ))
-            }
-            Self::None(version) => Refusal::new(Exit::Usage, "no-proposal", "there is no such proposal", format!("proposals/{version}"))
-                .want(format!("proposals/{version}/{version}.index.json"))
-                .have("no such file")
-                .next("proofmark release makes one"),
-            Self::AlreadyPublished(version) => Refusal::new(Exit::Usage, "already-published", "this index is published", format!("index {version}"))
-                .want("a proposal that is not published yet")
-                .have(format!("index/{version}.index.json"))
-                .next("a change is a new proposal: proofmark release"),
-        }
-    }
-}
-
-/// Drafts the index after `previous` with the plans' groups changed and all others as they are.
-///
-/// # Errors
-/// Every rule of [`Assignment::check`] and of the formats.
-pub fn draft(trust: &Trust, previous: Option<&Published>, proposer: &Name, plans: Vec<Plan>) -> proofmark_core::Result<Draft> {
-    let before = previous.map(Assignment::from);
-    let mut pins = before.as_ref().map(|before| before.index.groups.clone()).unwrap_or_default();
-    let mut groups = before.as_ref().map(|before| before.groups.clone()).unwrap_or_default();
-    let mut new_groups = BTreeMap::new();
-    for plan in plans {
-        let name = plan.group.clone();
-        let group = next_group(trust, groups.get(&name), plan)?;
-        let bytes = json::print(&group);
-        // The core reads back what is written, and its checks are the format's.
-        let group: Group = json::parse(&bytes, &format!("group file of {name}"))?;
-        let pin = GroupPin { sha256: Digest::of(&bytes), size: bytes.len() as u64 };
-        if pins.insert(name.clone(), pin) != Some(pin) {
-            new_groups.insert(pin.sha256, bytes);
-        }
-        groups.insert(name, group);
-    }
-    let version = before.as_ref().map_or(0, |before| before.index.version) + 1;
-    let index = Index {
-        format: 1,
-        kind: Index::KIND.into(),
-        repository: trust.repository.clone(),
-        version,
-        min_verifier: proofmark_core::LEVEL,
-        proposer: proposer.clone(),
-        prev: before.as_ref().map(|before| Pin { version: before.index.version, sha256: before.digest }),
-        groups: pins,
-    };
-    let bytes = json::print(&index);
-    let index: Index = json::parse(&bytes, &file_name(Kind::Index, version))?;
-    let next = Assignment { index, digest: Digest::of(&bytes), groups };
-    next.check(trust, before.as_ref())?;
-    Ok(Draft { next, bytes, new_groups })
-}
-
-fn next_group(trust: &Trust, previous: Option<&Group>, plan: Plan) -> proofmark_core::Result<Group> {
-    let Plan { group, hosts, bundle, ledger, also_from } = plan;
-    let (mode, from) = match previous {
-        None => (Mode::Install, BTreeSet::new()),
-        // The same bundle again, with other hosts or a longer ledger: hosts that have not changed over yet still may.
-        Some(old) if old.bundle.digest()? == bundle.digest()? => (old.mode, old.from.iter().copied().collect()),
-        Some(old) => (Mode::Upgrade, BTreeSet::from([old.bundle.digest()?])),
-    };
-    let from: Vec<Digest> = if mode == Mode::Install { Vec::new() } else { from.union(&also_from).copied().collect() };
-    let record_key = |host: &Name| previous.and_then(|old| old.hosts.get(host)).and_then(|host| host.record_key.clone());
-    Ok(Group {
-        format: 1,
-        kind: Group::KIND.into(),
-        repository: trust.repository.clone(),
-        environment: group.environment,
-        role: group.role,
-        hosts: hosts.into_iter().map(|host| (host.clone(), Host { record_key: record_key(&host) })).collect(),
-        bundle,
-        mode,
-        from,
-        rollback_targets: previous.map(|old| old.rollback_targets.clone()).unwrap_or_default(),
-        revoked: previous.map(|old| old.revoked.clone()).unwrap_or_default(),
-        ledger,
-        gate: previous.map_or(Gate::None, |old| old.gate),
-        freshness: previous.map_or(FRESHNESS, |old| old.freshness.clone()),
-        silence: previous.map_or(Silence { alert_seconds: 60, stop_seconds: None }, |old| old.silence.clone()),
-    })
-}
-
-/// A new group's freshness: a head of a day activates, and what ran before may restart for a week without one.
-const FRESHNESS: Freshness = Freshness { activate_seconds: 86_400, restart_seconds: 604_800, lease: Lease::Grace };
-
-impl Draft {
-    /// No group changes.
-    pub fn is_empty(&self) -> bool {
-        self.new_groups.is_empty()
-    }
-}
-
-/// The bytes of a proposal that lies there already; refuses another of the same version.
+/// Refuses a draft whose version another proposal has.
 pub fn check_free(repository: &Repository, draft: &Draft) -> Result<(), ProposalError> {
     let version = draft.next.index.version;
     let path = format!("{}/{}", proposal_directory(version), file_name(Kind::Index, version));
@@ -227,7 +75,8 @@ pub fn read(repository: &Repository, version: u64) -> Result<Proposal, ProposalE
     let signers = signers(repository, version, &file)?;
     let by_machine = |key: &&Name| trust.roles.index.0.iter().any(|(group, keys)| *group != trust.second_person && keys.keys.contains(key));
     if !signers.iter().any(|key| by_machine(&key)) {
-        let wanted: Vec<&str> = trust.roles.index.0.iter().filter(|(name, _)| **name != trust.second_person).map(|(name, _)| name.as_str()).collect();
+        let wanted: Vec<&str> =
+            trust.roles.index.0.iter().filter(|(name, _)| **name != trust.second_person).map(|(name, _)| name.as_str()).collect();
         let want = format!("a signature of {}", wanted.join(" or "));
         return Err(proofmark_core::Refusal::new(Reason::Threshold, subject, want, format_args!("signed by: {}", join(&signers))).into());
     }
@@ -241,9 +90,10 @@ pub fn read(repository: &Repository, version: u64) -> Result<Proposal, ProposalE
     };
     let mut groups = BTreeMap::new();
     for (name, pin) in &index.groups {
-        let unchanged = previous.as_ref().and_then(|previous| previous.groups.get(name)).filter(|_| {
-            previous.as_ref().and_then(|previous| previous.index.groups.get(name)).is_some_and(|old| old == pin)
-        });
+        let unchanged = previous
+            .as_ref()
+            .and_then(|previous| previous.groups.get(name))
+            .filter(|_| previous.as_ref().and_then(|previous| previous.index.groups.get(name)).is_some_and(|old| old == pin));
         let group = match unchanged {
             Some(group) => group.clone(),
             None => group_file(repository, &directory, name, pin)?,
@@ -258,7 +108,8 @@ pub fn read(repository: &Repository, version: u64) -> Result<Proposal, ProposalE
 /// A group file that a proposal adds: digest, size, format, name.
 fn group_file(repository: &Repository, directory: &str, name: &GroupName, pin: &GroupPin) -> Result<Group, ProposalError> {
     let path = format!("{directory}/{}.group.json", pin.sha256);
-    let bytes = repository.read(&path, limits::GROUP)?.ok_or_else(|| RepositoryError::Missing { path: path.clone(), place: repository.place() })?;
+    let bytes =
+        repository.read(&path, limits::GROUP)?.ok_or_else(|| RepositoryError::Missing { path: path.clone(), place: repository.place() })?;
     pin.sha256.check(Digest::of(&bytes), &path)?;
     let group: Group = json::parse(&bytes, &path)?;
     let refuse = |reason: Reason, want: String, have: String| Err(proofmark_core::Refusal::new(reason, &path, want, have).into());
@@ -280,7 +131,9 @@ fn signers(repository: &Repository, version: u64, file: &SignedFile) -> proofmar
     let name = file_name(Kind::Index, version);
     let comment = signature::comment(&trust.repository, Kind::Index, Some(version), &name);
     let signed =
-        signature::verify_signatures(trust, &trust.roles.index, &comment, &name, &file.signatures, &mut file.bytes.as_slice(), &|_, _| Ok(()))?;
+        signature::verify_signatures(trust, &trust.roles.index, &comment, &name, &file.signatures, &mut file.bytes.as_slice(), &|_, _| {
+            Ok(())
+        })?;
     Ok(signed.signers)
 }
 
@@ -304,7 +157,11 @@ pub fn check_approver(trust: &Trust, proposal: &Proposal, key: &Name) -> proofma
     if open {
         return Ok(());
     }
-    let want = format!("a key of key group {}: {}", trust.second_person, groups[&trust.second_person].keys.iter().map(Name::as_str).collect::<Vec<_>>().join(", "));
+    let want = format!(
+        "a key of key group {}: {}",
+        trust.second_person,
+        groups[&trust.second_person].keys.iter().map(Name::as_str).collect::<Vec<_>>().join(", ")
+    );
     Err(proofmark_core::Refusal::new(Reason::Threshold, subject, want, key))
 }
 

@@ -8,28 +8,33 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use proofmark_core::Digest;
 use proofmark_core::group::Entry;
-use proofmark_core::json::Document;
-use proofmark_core::manifest::{CONTRACT, FileMode, HostFile, Launch, Limits, Manifest, Source};
+use proofmark_core::manifest::Manifest;
 use proofmark_core::name::{GroupName, Name};
 use proofmark_core::signature::{Kind, file_name};
-use proofmark_core::{Digest, Time};
 use serde::Serialize;
 
 use crate::build::Built;
 use crate::buildinfo::Output;
-use crate::config::{Config, Environment};
+use crate::config::Config;
 use crate::contents;
-use crate::exit::{Exit, IoContext, IoError, Refusal, Refuse};
+use crate::exit::IoContext;
 use crate::keys::SecretKey;
-use crate::ledger::{Ledger, LedgerError};
-use crate::pack::{self, Content, Member, Packed};
+use crate::ledger::Ledger;
+use crate::pack::{self, Packed};
 use crate::progress::Progress;
-use crate::proposal::{self, Draft, Plan, ProposalError};
+use crate::proposal::{self, Draft, Plan};
 use crate::repository::{Repository, RepositoryError, bundle_path};
 use crate::signing::{Signer, SigningError};
 use crate::source;
 use crate::store::Stored;
+
+mod bundle;
+mod error;
+
+use bundle::{core, inside, manifest, members};
+pub use error::ReleaseError;
 
 /// What was built: the parts of [`Built`] that a release needs.
 #[derive(Clone, Copy, Debug)]
@@ -90,97 +95,6 @@ pub struct Released {
     pub notes: Vec<String>,
 }
 
-/// Nothing was released.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the transparent variants are documented where they are declared")]
-pub enum ReleaseError {
-    #[error(transparent)]
-    Io(#[from] IoError),
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    #[error(transparent)]
-    Pack(#[from] pack::Error),
-    #[error(transparent)]
-    Signing(#[from] SigningError),
-    #[error(transparent)]
-    Repository(#[from] RepositoryError),
-    #[error(transparent)]
-    Proposal(#[from] ProposalError),
-    #[error(transparent)]
-    Refused(#[from] proofmark_core::Refusal),
-    /// `proofmark.toml` has no such environment.
-    #[error("no environment {name}")]
-    NoEnvironment {
-        /// The name.
-        name: String,
-        /// Those there are.
-        known: Vec<String>,
-    },
-    /// No group of hosts is to get the bundle.
-    #[error("no group for {name}")]
-    NoGroup {
-        /// Environment or group.
-        name: String,
-        /// Those there are.
-        known: Vec<String>,
-    },
-    /// The proposer holds no key.
-    #[error("{proposer} holds no key")]
-    NoHolder {
-        /// The name.
-        proposer: Name,
-        /// Holders there are.
-        known: Vec<String>,
-    },
-    /// A file of an environment lies outside of the source tree, or is none.
-    #[error("{path}: {why}")]
-    BadFile {
-        /// Path in the workspace.
-        path: String,
-        /// Why not.
-        why: String,
-    },
-    /// A value of the configuration is outside the format's grammar.
-    #[error("{value:?}: {why}")]
-    Value {
-        /// The value.
-        value: String,
-        /// Why not.
-        why: &'static str,
-    },
-}
-
-impl Refuse for ReleaseError {
-    fn refusal(&self) -> Refusal {
-        match self {
-            Self::Io(error) => error.refusal(),
-            Self::Ledger(error) => error.refusal(),
-            Self::Pack(pack::Error::Refused(refusal)) | Self::Refused(refusal) => refusal.refusal(),
-            Self::Pack(error) => Refusal::new(Exit::Io, "pack", "the bundle was not packed", error).want("a bundle").have(error).next("fix the cause and call again"),
-            Self::Signing(error) => error.refusal(),
-            Self::Repository(error) => error.refusal(),
-            Self::Proposal(error) => error.refusal(),
-            Self::NoEnvironment { name, known } => Refusal::new(Exit::Environment, "no-environment", "proofmark.toml has no such environment", name)
-                .want(format!("one of {}", known.join(", ")))
-                .have(name)
-                .next("add an [[environment]] of that name, commit, and call again"),
-            Self::NoGroup { name, known } => Refusal::new(Exit::NoGroup, "no-group", "no group of hosts is to run this", name)
-                .want(format!("one of {}", if known.is_empty() { "the [[group]] entries of proofmark.toml, of which there are none".into() } else { known.join(", ") }))
-                .have(name)
-                .next("add a [[group]] with its hosts to proofmark.toml, commit, and call again"),
-            Self::NoHolder { proposer, known } => Refusal::new(Exit::Signature, "no-holder", "the proposer holds no key", proposer)
-                .want(format!("a holder in trust: {}", known.join(", ")))
-                .have(proposer)
-                .next("name the person as trust does (proofmark release --proposer HOLDER)"),
-            Self::BadFile { path, why } => Refusal::new(Exit::Malformed, "environment-file", "a file of an environment cannot be packed", path)
-                .want("a regular file inside the source tree of the commit")
-                .have(why)
-                .next("correct [[environment.file]] in proofmark.toml, or commit the file"),
-            Self::Value { value, why } => Refusal::new(Exit::Malformed, "value", "a value is outside the format's grammar", value).want(*why).have(value),
-        }
-    }
-}
-
 /// What can be said before anything is built: whether the key may sign bundles and indexes, and who proposes.
 pub fn check_key(repository: &Repository, key: &SecretKey, proposer: Option<&Name>) -> Result<Name, ReleaseError> {
     let trust = repository.trust();
@@ -196,7 +110,13 @@ pub fn check_key(repository: &Repository, key: &SecretKey, proposer: Option<&Nam
 }
 
 /// Packs a bundle for each environment, signs, publishes them, and writes the proposal.
-pub fn release(repository: &Repository, key: &SecretKey, product: &Product<'_>, request: &Request, progress: &dyn Progress) -> Result<Released, ReleaseError> {
+pub fn release(
+    repository: &Repository,
+    key: &SecretKey,
+    product: &Product<'_>,
+    request: &Request,
+    progress: &dyn Progress,
+) -> Result<Released, ReleaseError> {
     let proposer = check_key(repository, key, request.proposer.as_ref())?;
     let trust = repository.trust();
     let signer = Signer::new(trust, Kind::Bundle, key)?;
@@ -241,7 +161,8 @@ pub fn release(repository: &Repository, key: &SecretKey, product: &Product<'_>, 
     } else {
         let version = draft.next.index.version;
         let file = file_name(Kind::Index, version);
-        let signature = Signer::new(trust, Kind::Index, key)?.sign(Kind::Index, Some(version), &file, &mut io::Cursor::new(&draft.bytes))?;
+        let signature =
+            Signer::new(trust, Kind::Index, key)?.sign(Kind::Index, Some(version), &file, &mut io::Cursor::new(&draft.bytes))?;
         proposal::write(repository, &draft, signer.name(), &signature)?;
         Some(version)
     };
@@ -316,99 +237,4 @@ fn pack_environment(product: &Product<'_>, ledger: &Ledger, name: &Name) -> Resu
     };
     debug_assert!(entry.sha256sum.ends_with(&bundle_path(packed.digest, &file)));
     Ok(Ready { path, file, packed, entry })
-}
-
-/// The manifest of an environment; the packer fills in the files.
-fn manifest(product: &Product<'_>, ledger: &Ledger, environment: &Environment) -> Result<Manifest, ReleaseError> {
-    let config = product.config;
-    let time = i64::try_from(product.source.time).ok().and_then(Time::from_unix);
-    let time = time.ok_or(ReleaseError::Value { value: product.source.time.to_string(), why: "a commit time from 1970 to 9999" })?;
-    Ok(Manifest {
-        format: 1,
-        kind: Manifest::KIND.into(),
-        contract: CONTRACT,
-        product: core(config.product.as_str())?,
-        release: core(config.release.as_str())?,
-        environment: core(environment.name.as_str())?,
-        target: core(product.target)?,
-        wire_epoch: config.wire_epoch,
-        source: Source { commit: core(&product.source.commit)?, tree: core(&product.source.tree)?, time },
-        buildinfo: Digest::of(product.buildinfo),
-        flags: ledger.in_force(environment.name.as_str(), &environment.flags)?,
-        files: Vec::new(),
-        launch: launch(config)?,
-    })
-}
-
-fn launch(config: &Config) -> Result<Launch, ReleaseError> {
-    let launch = &config.launch;
-    let mut credentials: Vec<Name> = launch.credentials.iter().map(|name| core(name.as_str())).collect::<Result<_, _>>()?;
-    credentials.sort();
-    let mut host_files = Vec::new();
-    for file in &launch.host_files {
-        host_files.push(HostFile { path: core(file.path.as_str())?, sha256: same_word(&file.sha256)? });
-    }
-    host_files.sort_by(|a, b| a.path.cmp(&b.path));
-    let mut capabilities = launch.capabilities.clone();
-    capabilities.sort();
-    let mut supervisor = launch.supervisor.clone();
-    supervisor.sort();
-    Ok(Launch {
-        argv: launch.argv.iter().map(ToString::to_string).collect(),
-        env: launch.env.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
-        user: core(launch.user.as_str())?,
-        dangerous_root: launch.dangerous_root,
-        limits: Limits {
-            open_files: launch.limits.open_files,
-            processes: launch.limits.processes,
-            core_bytes: launch.limits.core_bytes,
-            memory_bytes: launch.limits.memory_bytes,
-        },
-        capabilities: capabilities.iter().map(same_word).collect::<Result<_, _>>()?,
-        state: launch.state.as_ref().map(|state| core(state.as_str())).transpose()?,
-        credentials,
-        supervisor: supervisor.iter().map(same_word).collect::<Result<_, _>>()?,
-        host_files,
-    })
-}
-
-fn members(product: &Product<'_>, environment: &Environment) -> Result<Vec<Member>, ReleaseError> {
-    let mut members = Vec::new();
-    for output in product.outputs {
-        members.push(Member { path: core(&output.path)?, mode: FileMode::Program, content: Content::File(product.staged.join(&output.path)) });
-    }
-    for file in &environment.files {
-        let path = match &file.host {
-            Some(host) => format!("hosts/{host}/{}", file.path),
-            None => format!("root/{}", file.path),
-        };
-        let mode = if file.executable { FileMode::Program } else { FileMode::Data };
-        members.push(Member { path: core(&path)?, mode, content: Content::File(inside(product.source_dir, file.source.as_str())?) });
-    }
-    Ok(members)
-}
-
-/// A regular file of the source tree. A link that leads out of it would pack this machine.
-fn inside(source_dir: &Path, path: &str) -> Result<PathBuf, ReleaseError> {
-    let bad = |why: String| ReleaseError::BadFile { path: path.into(), why };
-    let base = source_dir.canonicalize().at("open", source_dir)?;
-    let file = base.join(path).canonicalize().map_err(|error| bad(error.to_string()))?;
-    if !file.starts_with(&base) {
-        return Err(bad("a link out of the source tree".into()));
-    }
-    if !file.is_file() {
-        return Err(bad("not a regular file".into()));
-    }
-    Ok(file)
-}
-
-/// A text of the configuration as one of the core's types. The grammars are the same, so that this fails for a bug alone.
-fn core<T: std::str::FromStr<Err = &'static str>>(text: &str) -> Result<T, ReleaseError> {
-    text.parse().map_err(|why| ReleaseError::Value { value: text.into(), why })
-}
-
-/// A word of a closed list, from the configuration's type to the core's: both spell it alike.
-fn same_word<A: Serialize, B: serde::de::DeserializeOwned>(word: &A) -> Result<B, ReleaseError> {
-    let value = serde_json::to_value(word).unwrap_or_default();
-    serde_json::from_value(value.clone()).map_err(|_| ReleaseError::Value { value: value.to_string(), why: "a word of the closed list" })
 }

@@ -16,9 +16,15 @@ use proofmark_core::signature::{self, Kind, SignedFile, Verified, file_name};
 use proofmark_core::trust::Trust;
 use proofmark_core::{Digest, Reason, limits};
 
-use crate::exit::{Exit, Refusal, Refuse};
 use crate::signing;
-use crate::store::{Lock, Store, StoreError, Stored};
+use crate::store::{Lock, Store, Stored};
+
+mod error;
+mod paths;
+
+pub use error::RepositoryError;
+pub use paths::{buildinfo_path, bundle_path, document_path, group_path, proposal_directory};
+use paths::{plain_number, versions};
 
 /// A repository whose trust has been walked from version 1.
 pub struct Repository {
@@ -33,76 +39,6 @@ pub struct Published {
     pub index: Verified<Index>,
     /// Every group file it pins.
     pub groups: BTreeMap<GroupName, Verified<Group>>,
-}
-
-/// A repository cannot be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum RepositoryError {
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The core refuses what is there, or what was about to be written.
-    #[error(transparent)]
-    Refused(#[from] proofmark_core::Refusal),
-    /// There is no `trust/1.trust.json`.
-    #[error("{0}: no repository")]
-    NoRepository(String),
-    /// A file that must be there is not.
-    #[error("{path}: missing in {place}")]
-    Missing {
-        /// Its path.
-        path: String,
-        /// The repository.
-        place: String,
-    },
-    /// A file of that name has other bytes.
-    #[error("{path}: exists with other content")]
-    Different {
-        /// Its path.
-        path: String,
-        /// What is there.
-        there: Digest,
-        /// What was to be written.
-        new: Digest,
-    },
-}
-
-impl Refuse for RepositoryError {
-    fn refusal(&self) -> Refusal {
-        match self {
-            Self::Store(error) => error.refusal(),
-            Self::Refused(refusal) => refusal.refusal(),
-            Self::NoRepository(place) => Refusal::new(Exit::Usage, "no-repository", "this is not a release repository", place)
-                .want("trust/1.trust.json")
-                .have("no such file")
-                .next("check --repository; proofmark trust init makes a new repository"),
-            Self::Missing { path, place } => Refusal::new(Exit::Io, "missing", "a file of the repository is missing", path)
-                .want(format!("the file in {place}"))
-                .have("no such file")
-                .next("restore it from a mirror; every file but `latest` is kept for ever"),
-            Self::Different { path, there, new } => {
-                Refusal::new(Exit::Rollback, "already-written", "a file of a repository is written once and never changed", path)
-                    .want(format!("no file, or sha256 {new}"))
-                    .have(format!("sha256 {there}"))
-                    .next("a document gets the next version; if nobody wrote this one, tell your security team")
-            }
-        }
-    }
-}
-
-/// `KIND/N.KIND.json`.
-pub fn document_path(kind: Kind, version: u64) -> String {
-    format!("{}/{}", kind.word(), file_name(kind, version))
-}
-
-/// `group/DIGEST.group.json`.
-pub fn group_path(digest: Digest) -> String {
-    format!("group/{digest}.group.json")
-}
-
-/// `proposals/N`.
-pub fn proposal_directory(version: u64) -> String {
-    format!("proposals/{version}")
 }
 
 impl Repository {
@@ -144,7 +80,12 @@ impl Repository {
         let first_trust = trust.digest();
         while let Some(next) = trust_file(&*store, trust.version + 1)? {
             if trust.version > limits::ROTATIONS {
-                let refusal = proofmark_core::Refusal::new(Reason::Limit, "trust", format_args!("at most {} rotations", limits::ROTATIONS), "one more");
+                let refusal = proofmark_core::Refusal::new(
+                    Reason::Limit,
+                    "trust",
+                    format_args!("at most {} rotations", limits::ROTATIONS),
+                    "one more",
+                );
                 return Err(refusal.into());
             }
             trust = Trust::rotate(&trust, &next)?;
@@ -359,16 +300,6 @@ impl Repository {
     }
 }
 
-/// `bundles/DIGEST/FILE`.
-pub fn bundle_path(digest: Digest, file: &str) -> String {
-    format!("bundles/{digest}/{file}")
-}
-
-/// Beside the bundle: `.tar.zst` becomes `.buildinfo.json`.
-pub fn buildinfo_path(digest: Digest, file: &str) -> String {
-    bundle_path(digest, &format!("{}.buildinfo.json", file.strip_suffix(".tar.zst").unwrap_or(file)))
-}
-
 /// Trust N with every signature beside it: those of N's keys and those of the document's own, which are not known before it is read.
 fn trust_file(store: &dyn Store, version: u64) -> Result<Option<SignedFile>, RepositoryError> {
     let file = file_name(Kind::Trust, version);
@@ -392,20 +323,8 @@ fn create_same(store: &dyn Store, path: &str, bytes: &[u8]) -> Result<(), Reposi
     }
     match store.read(path, bytes.len())? {
         Some(there) if there == bytes => Ok(()),
-        there => Err(RepositoryError::Different { path: path.into(), there: Digest::of(&there.unwrap_or_default()), new: Digest::of(bytes) }),
+        there => {
+            Err(RepositoryError::Different { path: path.into(), there: Digest::of(&there.unwrap_or_default()), new: Digest::of(bytes) })
+        }
     }
-}
-
-/// Versions of the documents of a kind among file names, ascending.
-fn versions(names: &[String], kind: Kind) -> Vec<u64> {
-    let suffix = format!(".{}.json", kind.word());
-    let mut found: Vec<u64> = names.iter().filter_map(|name| plain_number(name.strip_suffix(&suffix)?)).collect();
-    found.sort_unstable();
-    found
-}
-
-/// An integer of the format as it stands in a file name: at least 1, no leading zero.
-fn plain_number(text: &str) -> Option<u64> {
-    let number: u64 = text.parse().ok()?;
-    (number > 0 && number <= limits::INTEGER && number.to_string() == text).then_some(number)
 }

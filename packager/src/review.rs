@@ -18,6 +18,8 @@ use crate::contents::{self, Contents};
 use crate::proposal::{Proposal, ProposalError};
 use crate::repository::Repository;
 
+mod words;
+
 /// Lines of one file's difference that are shown.
 const LINES: usize = 200;
 
@@ -100,8 +102,9 @@ pub fn review(repository: &Repository, proposal: &Proposal) -> Result<Review, Pr
         }
         let old = proposal.previous.as_ref().and_then(|previous| previous.groups.get(name));
         let after = contents::check_published(repository, group)?;
-        let before = old.map(|old| contents::check_published(repository, old)).transpose()?;
-        let list = after.manifest.files.iter().filter(|file| file.mode == FileMode::Program).map(|file| (file.path.to_string(), file.sha256));
+        let before = old.map(|old| contents::check_pinned(repository, old)).transpose()?;
+        let list =
+            after.manifest.files.iter().filter(|file| file.mode == FileMode::Program).map(|file| (file.path.to_string(), file.sha256));
         let release = format!("{} {}", group.bundle.product, group.bundle.release);
         programs.entry(release).or_default().insert(name.clone(), list.collect());
         changes.push(change(name, old, before.as_ref(), group, &after)?);
@@ -133,7 +136,13 @@ fn same_programs(release: &str, groups: &BTreeMap<GroupName, Vec<(String, Digest
     Some(format!("{release}: {names} get {same}"))
 }
 
-fn change(name: &GroupName, old: Option<&Group>, before: Option<&Contents>, new: &Group, after: &Contents) -> proofmark_core::Result<GroupChange> {
+fn change(
+    name: &GroupName,
+    old: Option<&Group>,
+    before: Option<&Contents>,
+    new: &Group,
+    after: &Contents,
+) -> proofmark_core::Result<GroupChange> {
     let hosts: BTreeSet<Name> = new.hosts.keys().cloned().collect();
     let old_hosts: BTreeSet<Name> = old.map(|old| old.hosts.keys().cloned().collect()).unwrap_or_default();
     let launch = |contents: &Contents| json(&contents.manifest.launch);
@@ -174,7 +183,9 @@ fn differences(path: &str, old: &Value, new: &Value, out: &mut Vec<String>) {
                 differences(&path, a.get(key).unwrap_or(&Value::Null), b.get(key).unwrap_or(&Value::Null), out);
             }
         }
-        (Value::Null, Value::Object(b)) => b.iter().for_each(|(key, value)| differences(&format!("{path}.{key}"), &Value::Null, value, out)),
+        (Value::Null, Value::Object(b)) => {
+            b.iter().for_each(|(key, value)| differences(&format!("{path}.{key}"), &Value::Null, value, out))
+        }
         (old, new) if old == new => {}
         (Value::Null, new) => out.push(format!("{path}: {new}")),
         (old, new) => out.push(format!("{path}: {old} -> {new}")),
@@ -216,7 +227,8 @@ fn policy(old: Option<&Group>, new: &Group) -> Vec<String> {
 }
 
 fn files(before: Option<&Contents>, after: &Contents) -> Vec<FileChange> {
-    let by_path = |contents: &Contents| contents.manifest.files.iter().map(|file| (file.path.clone(), file.clone())).collect::<BTreeMap<_, File>>();
+    let by_path =
+        |contents: &Contents| contents.manifest.files.iter().map(|file| (file.path.clone(), file.clone())).collect::<BTreeMap<_, File>>();
     let (old, new) = (before.map(by_path).unwrap_or_default(), by_path(after));
     let mut out = Vec::new();
     for path in old.keys().chain(new.keys()).collect::<BTreeSet<_>>() {
@@ -257,74 +269,4 @@ fn unified(old: &str, new: &str) -> String {
         let _ = writeln!(out, "{}", escape(line));
     }
     out
-}
-
-impl Review {
-    /// The review in words.
-    pub fn words(&self) -> String {
-        let mut out = String::new();
-        let _ = writeln!(out, "index {} (sha256 {})", self.version, self.sha256);
-        let _ = writeln!(out, "  proposed by  {}", self.proposer);
-        let _ = writeln!(out, "  signed by    {}", self.signatures.join(", "));
-        if let Some(missing) = &self.missing {
-            let _ = writeln!(out, "  missing      {missing}");
-        }
-        for change in &self.changes {
-            change.write(&mut out);
-        }
-        for name in &self.unchanged {
-            let _ = writeln!(out, "\n{name}: unchanged");
-        }
-        for note in &self.notes {
-            let _ = writeln!(out, "\nnote: {note}");
-        }
-        out
-    }
-}
-
-impl GroupChange {
-    fn write(&self, out: &mut String) {
-        let names = |names: &[Name]| names.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
-        let _ = writeln!(out, "\n{}{}", self.group, if self.is_new { " (new group)" } else { "" });
-        let _ = writeln!(out, "  hosts        {}: {}", self.hosts.len(), names(&self.hosts));
-        if !self.is_new && !self.hosts_added.is_empty() {
-            let _ = writeln!(out, "  + hosts      {}", names(&self.hosts_added));
-        }
-        if !self.hosts_removed.is_empty() {
-            let _ = writeln!(out, "  - hosts      {} (what they run is not stopped by this)", names(&self.hosts_removed));
-        }
-        let _ = writeln!(out, "  mode         {}", self.mode.as_str().unwrap_or("?"));
-        for from in &self.from {
-            let _ = writeln!(out, "  may replace  {from}");
-        }
-        let entry = |out: &mut String, label: &str, entry: &Entry| {
-            let Entry { product, release, target, wire_epoch, source_commit, .. } = entry;
-            let digest = entry.sha256sum.get(..64).unwrap_or_default();
-            let _ = writeln!(out, "  {label}       {product} {release} for {target}\n               bundle {digest}\n               commit {source_commit}, wire epoch {wire_epoch}");
-        };
-        match &self.before {
-            Some(before) if *before != self.after => {
-                entry(out, "before", before);
-                entry(out, "after ", &self.after);
-                if before.wire_epoch != self.after.wire_epoch {
-                    let _ = writeln!(out, "  WIRE EPOCH   {} -> {}: no host may run the one beside the other", before.wire_epoch, self.after.wire_epoch);
-                }
-            }
-            Some(_) => {
-                let _ = writeln!(out, "  bundle       the same as before");
-            }
-            None => entry(out, "bundle", &self.after),
-        }
-        for (label, lines) in [("flags", &self.flags), ("launch", &self.launch), ("policy", &self.policy)] {
-            for line in lines {
-                let _ = writeln!(out, "  {label:12} {}", escape(line));
-            }
-        }
-        for file in &self.files {
-            let _ = writeln!(out, "  file         {}\n               {}", file.path, file.summary);
-            for line in file.diff.iter().flat_map(|diff| diff.lines()) {
-                let _ = writeln!(out, "    | {line}");
-            }
-        }
-    }
 }

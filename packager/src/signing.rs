@@ -123,7 +123,8 @@ impl<'a> Signer<'a> {
         let rewind = |reader: &mut R| -> io::Result<()> { reader.rewind() };
         rewind(reader).map_err(|error| failed(&error))?;
         let untrusted = format!("signature by {}", self.name);
-        let made = minisign::sign(None, self.key.minisign(), &mut *reader, Some(&comment), Some(&untrusted)).map_err(|error| failed(&error))?;
+        let made =
+            minisign::sign(None, self.key.minisign(), &mut *reader, Some(&comment), Some(&untrusted)).map_err(|error| failed(&error))?;
         let bytes = made.into_string().into_bytes();
         rewind(reader).map_err(|error| failed(&error))?;
         self.check(&comment, file, &bytes, reader)?;

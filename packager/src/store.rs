@@ -61,7 +61,9 @@ pub enum StoreError {
 impl Refuse for StoreError {
     fn refusal(&self) -> Refusal {
         match self {
-            Self::Io(error) => error.refusal().want("a repository that can be read and written").next("fix the cause and call again; it is safe to repeat"),
+            Self::Io(error) => {
+                error.refusal().want("a repository that can be read and written").next("fix the cause and call again; it is safe to repeat")
+            }
             Self::NotAFile(path) => Refusal::new(Exit::Malformed, "not-a-file", "a repository holds regular files only", path.display())
                 .want("a regular file")
                 .have("a link, directory, device or the like")
@@ -185,7 +187,9 @@ fn open_regular(path: &Path) -> Result<Option<File>, StoreError> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
     let file = match File::options().read(true).custom_flags(flags).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) if rustix::io::Errno::from_io_error(&error) == Some(rustix::io::Errno::LOOP) => return Err(StoreError::NotAFile(path.into())),
+        Err(error) if rustix::io::Errno::from_io_error(&error) == Some(rustix::io::Errno::LOOP) => {
+            return Err(StoreError::NotAFile(path.into()));
+        }
         other => other.at("open", path)?,
     };
     if file.metadata().at("inspect", path)?.is_file() { Ok(Some(file)) } else { Err(StoreError::NotAFile(path.into())) }
@@ -222,7 +226,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         // The disk fails before the rename: the process is gone, its temporary file is not.
         let probe: &'static durable::Probe = Box::leak(Box::new(|step, path: &Path| match step {
-            durable::Step::Rename => fs::write(path.with_file_name(format!("{}left", proofmark_verifier::paths::TEMPORARY)), "half").and(Err(io::ErrorKind::Other.into())),
+            durable::Step::Rename => fs::write(path.with_file_name(format!("{}left", proofmark_verifier::paths::TEMPORARY)), "half")
+                .and(Err(io::ErrorKind::Other.into())),
             _ => Ok(()),
         }));
         assert!(Directory::with_disk(dir.path(), Disk::with_probe(probe)).create("bundles/x/b", &mut &b"x"[..]).is_err());

@@ -82,19 +82,27 @@ struct World {
 impl World {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let world = World {
-            dir,
-            release: "1.2".into(),
-            program: b"\x7fELF rlp: order".to_vec(),
-            ledger: LEDGER.into(),
-            hosts: String::new(),
-        };
+        let world =
+            World { dir, release: "1.2".into(), program: b"\x7fELF rlp: order".to_vec(), ledger: LEDGER.into(), hosts: String::new() };
         for name in ["root-1", "ci-1", "alice-1", "bob-1", "head-1", "mallory-1"] {
             ok(world.proofmark(&["key", "new", name, "--out", "keys", "--dangerous-no-password"]));
         }
         ok(world.proofmark(&[
-            "trust", "init", "--repository", "releases", "--owner", "root:root-1=keys/root-1.pub", "--ci", "ci:ci-1=keys/ci-1.pub", "--reviewer",
-            "alice:alice-1=keys/alice-1.pub", "--reviewer", "bob:bob-1=keys/bob-1.pub", "--head", "clock:head-1=keys/head-1.pub", "--sign",
+            "trust",
+            "init",
+            "--repository",
+            "releases",
+            "--owner",
+            "root:root-1=keys/root-1.pub",
+            "--ci",
+            "ci:ci-1=keys/ci-1.pub",
+            "--reviewer",
+            "alice:alice-1=keys/alice-1.pub",
+            "--reviewer",
+            "bob:bob-1=keys/bob-1.pub",
+            "--head",
+            "clock:head-1=keys/head-1.pub",
+            "--sign",
             "keys/root-1.key",
         ]));
         world
@@ -207,7 +215,9 @@ fn from_keys_to_a_head_and_an_upgrade_and_debians_tools_agree() {
     assert_eq!((released.bundles.len(), released.proposal), (2, Some(1)));
 
     let review = ok(world.proofmark(&["review", "--repository", "releases"]));
-    for part in ["prod/router (new group)", "rtr-1, rtr-2", "ON   flag 9 rlp", "+venue = \"b\"", "the same programs, byte for byte", "wire epoch 2"] {
+    for part in
+        ["prod/router (new group)", "rtr-1, rtr-2", "ON   flag 9 rlp", "+venue = \"b\"", "the same programs, byte for byte", "wire epoch 2"]
+    {
         assert!(review.contains(part), "{part}: {review}");
     }
     refused(world.publish(), 80, "threshold");
@@ -322,7 +332,9 @@ fn knight_a_flag_is_not_reused_and_dead_code_is_gone() {
     ok(world.approve("bob-1"));
     ok(world.publish());
     world.release = "1.3".into();
-    for (from, to) in [("Retail.", "Another meaning."), ("name = \"power_peg\"", "name = \"other\""), ("state = \"retired\"", "state = \"active\"")] {
+    for (from, to) in
+        [("Retail.", "Another meaning."), ("name = \"power_peg\"", "name = \"other\""), ("state = \"retired\"", "state = \"active\"")]
+    {
         world.ledger = LEDGER.replace(from, to);
         assert_eq!((refusal(&world).code as u8, refusal(&world).reason), (79, "ledger-shrunk"), "{to}");
     }
@@ -385,7 +397,11 @@ fn attack_40_41_a_disk_that_fails_at_any_step_leaves_a_repository_that_the_next_
         assert_eq!(proofmark::exit::Refuse::refusal(&outcome.unwrap_err()).code as u8, 95);
         // The next writer, on a disk that works; then back to the start.
         ok(world.proofmark(&["publish", "1", "--repository", "releases"]));
-        world.files().iter().filter(|(path, _)| !before.iter().any(|(old, _)| old == path)).for_each(|(path, _)| std::fs::remove_file(path).unwrap());
+        world
+            .files()
+            .iter()
+            .filter(|(path, _)| !before.iter().any(|(old, _)| old == path))
+            .for_each(|(path, _)| std::fs::remove_file(path).unwrap());
         before.iter().for_each(|(path, bytes)| std::fs::write(path, bytes).unwrap());
         steps += 1;
     }
@@ -427,8 +443,20 @@ fn a_password_opens_a_key_and_a_wrong_one_writes_nothing() {
     refused(run(None, &["key", "new", "eve-1"]), 2, "no-password");
     ok(run(Some("right"), &["key", "new", "eve-1"]));
     let init = [
-        "trust", "init", "--repository", "other", "--owner", "eve:eve-1=eve-1.pub", "--ci", "ci:ci-1=keys/ci-1.pub", "--reviewer",
-        "bob:bob-1=keys/bob-1.pub", "--head", "clock:head-1=keys/head-1.pub", "--sign", "eve-1.key",
+        "trust",
+        "init",
+        "--repository",
+        "other",
+        "--owner",
+        "eve:eve-1=eve-1.pub",
+        "--ci",
+        "ci:ci-1=keys/ci-1.pub",
+        "--reviewer",
+        "bob:bob-1=keys/bob-1.pub",
+        "--head",
+        "clock:head-1=keys/head-1.pub",
+        "--sign",
+        "eve-1.key",
     ];
     refused(run(Some("wrong"), &init), 2, "wrong-password");
     assert!(!world.path("other").exists());

@@ -61,9 +61,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Done, Refusal> {
     proposal::approve(&repository, &shown, signer.name(), &signature).map_err(refused)?;
     let after = proposal::read(&repository, version).map_err(refused)?;
     let trust = repository.trust();
-    let missing = trust.roles.index.check_met(&after.signers, Some((&trust.second_person, &trust.keys_of(&after.next.index.proposer)))).err();
+    let missing =
+        trust.roles.index.check_met(&after.signers, Some((&trust.second_person, &trust.keys_of(&after.next.index.proposer)))).err();
     words += &match &missing {
-        None => format!("signed by {}; all signatures are there\nnext: proofmark publish {version} {}\n", signer.name(), arguments.repository.again()),
+        None => format!(
+            "signed by {}; all signatures are there\nnext: proofmark publish {version} {}\n",
+            signer.name(),
+            arguments.repository.again()
+        ),
         Some(refusal) => format!("signed by {}; still missing: {}, have {}\n", signer.name(), refusal.want(), refusal.have()),
     };
     let json = json!({ "ok": true, "version": version, "signed_by": signer.name(), "complete": missing.is_none(), "review": review });

@@ -1,8 +1,8 @@
 //! `proofmark head`.
 
 use proofmark::exit::{Exit, Refusal, Refuse};
-use proofmark::{clock, head};
 use proofmark::repository::document_path;
+use proofmark::{clock, head};
 use proofmark_core::signature::Kind;
 use serde_json::json;
 
@@ -40,7 +40,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Done, Refusal> {
     let repository = arguments.repository.open(&mut words)?;
     let key = arguments.key.load()?;
     let now = clock::now().ok_or_else(|| {
-        Refusal::new(Exit::Clock, "clock", "this machine's clock is not set", "clock").want("a time from 1970 to 9999").next("set the clock")
+        Refusal::new(Exit::Clock, "clock", "this machine's clock is not set", "clock")
+            .want("a time from 1970 to 9999")
+            .next("set the clock")
     })?;
     let head = head::publish(&repository, &key, now, arguments.valid).map_err(|error| error.refusal())?;
     let path = document_path(Kind::Head, head.version);

@@ -86,7 +86,11 @@ fn new(arguments: &New) -> Result<Done, Refusal> {
     };
     let made = keys::generate(&arguments.name, &arguments.out, protection).map_err(|error| error.refusal())?;
     words += &format!("secret key {} (mode 0600), public key {}\n", shown(&made.secret), shown(&made.public));
-    words += &format!("next: give {} to whoever makes trust: proofmark trust init {}\n", shown(&made.public), option(&arguments.name, &made.public));
+    words += &format!(
+        "next: give {} to whoever makes trust: proofmark trust init {}\n",
+        shown(&made.public),
+        option(&arguments.name, &made.public)
+    );
     let json = json!({ "ok": true, "name": arguments.name, "public": made.key, "id": keys::key_id(&made.key), "secret_file": made.secret, "public_file": made.public });
     Ok(Done { data: format!("{}\n", made.key), json: format!("{json:#}\n"), words })
 }

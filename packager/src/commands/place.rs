@@ -27,7 +27,8 @@ pub(crate) struct RepositoryArguments {
 impl RepositoryArguments {
     /// Opens the repository. The words say which trust was believed when none was pinned.
     pub(crate) fn open(&self, words: &mut String) -> Result<Repository, Refusal> {
-        let repository = Repository::open(Box::new(Directory::new(&self.repository)), self.trust_sha256).map_err(|error| error.refusal())?;
+        let repository =
+            Repository::open(Box::new(Directory::new(&self.repository)), self.trust_sha256).map_err(|error| error.refusal())?;
         if self.trust_sha256.is_none() {
             *words += &format!("trust: sha256 {}, not pinned: compare it, and set PROOFMARK_TRUST\n", repository.first_trust());
         }
@@ -122,7 +123,10 @@ pub(crate) fn confirm(text: &str, question: &str) -> Result<(), Refusal> {
     if answer.trim() == "yes" {
         return Ok(());
     }
-    Err(Refusal::new(Exit::Usage, "not-confirmed", "not signed", question).want("the word yes").have(answer.trim()).next("nothing was written"))
+    Err(Refusal::new(Exit::Usage, "not-confirmed", "not signed", question)
+        .want("the word yes")
+        .have(answer.trim())
+        .next("nothing was written"))
 }
 
 /// A path for messages.

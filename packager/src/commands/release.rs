@@ -22,7 +22,9 @@ use crate::terminal::Console;
 /// Refused: a flag that the ledger does not have or has retired, a program that holds the code of a retired flag [79], a ledger that
 /// lost an entry [79], a host in two groups [86], a second proposal of one version [84].
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  proofmark release --environment uat --environment prod --repository releases --key keys/ci-1.key --proposer alice")]
+#[command(
+    after_help = "Example:\n  proofmark release --environment uat --environment prod --repository releases --key keys/ci-1.key --proposer alice"
+)]
 pub(crate) struct Arguments {
     /// Environment of proofmark.toml; may be repeated
     #[arg(long = "environment", value_name = "ENV", required = true, value_parser = core::<Name>)]
@@ -63,12 +65,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Done, Refusal> {
     let key = arguments.key.load()?;
     let proposer = release::check_key(&repository, &key, arguments.proposer.as_ref()).map_err(|error| error.refusal())?;
     let worker = std::env::current_exe().map_err(|error| Refusal::new(Exit::Internal, "exe", "cannot find this program", error))?;
-    let options = Options { workspace: arguments.workspace.clone(), toolchain: arguments.toolchain.clone(), scratch: arguments.scratch.clone(), worker };
+    let options = Options {
+        workspace: arguments.workspace.clone(),
+        toolchain: arguments.toolchain.clone(),
+        scratch: arguments.scratch.clone(),
+        worker,
+    };
     let mut environments = arguments.environments.clone();
     environments.sort();
     environments.dedup();
-    let request =
-        Request { environments, groups: arguments.groups.clone(), proposer: Some(proposer), also_from: arguments.also_from.iter().copied().collect() };
+    let request = Request {
+        environments,
+        groups: arguments.groups.clone(),
+        proposer: Some(proposer),
+        also_from: arguments.also_from.iter().copied().collect(),
+    };
     let console = Console::new();
     let built = match &arguments.built {
         Some(directory) => build::reopen(directory, &options.workspace, options.scratch.as_deref()),

@@ -131,7 +131,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Done, Refusal> {
         owners.push(init.password.load(path)?);
     }
     let signatures = ceremony::sign(&trust, &bytes, &owners).map_err(|error| error.refusal())?;
-    let repository = Repository::create(Box::new(Directory::new(&init.repository)), &bytes, &signatures).map_err(|error| error.refusal())?;
+    let repository =
+        Repository::create(Box::new(Directory::new(&init.repository)), &bytes, &signatures).map_err(|error| error.refusal())?;
     let digest = repository.first_trust();
     let place = shown(&init.repository);
     let words = format!(

@@ -1,0 +1,61 @@
+//! Why a repository cannot be read or written.
+
+use proofmark_core::Digest;
+
+use crate::exit::{Exit, Refusal, Refuse};
+use crate::store::StoreError;
+
+/// A repository cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum RepositoryError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The core refuses what is there, or what was about to be written.
+    #[error(transparent)]
+    Refused(#[from] proofmark_core::Refusal),
+    /// There is no `trust/1.trust.json`.
+    #[error("{0}: no repository")]
+    NoRepository(String),
+    /// A file that must be there is not.
+    #[error("{path}: missing in {place}")]
+    Missing {
+        /// Its path.
+        path: String,
+        /// The repository.
+        place: String,
+    },
+    /// A file of that name has other bytes.
+    #[error("{path}: exists with other content")]
+    Different {
+        /// Its path.
+        path: String,
+        /// What is there.
+        there: Digest,
+        /// What was to be written.
+        new: Digest,
+    },
+}
+
+impl Refuse for RepositoryError {
+    fn refusal(&self) -> Refusal {
+        match self {
+            Self::Store(error) => error.refusal(),
+            Self::Refused(refusal) => refusal.refusal(),
+            Self::NoRepository(place) => Refusal::new(Exit::Usage, "no-repository", "this is not a release repository", place)
+                .want("trust/1.trust.json")
+                .have("no such file")
+                .next("check --repository; proofmark trust init makes a new repository"),
+            Self::Missing { path, place } => Refusal::new(Exit::Io, "missing", "a file of the repository is missing", path)
+                .want(format!("the file in {place}"))
+                .have("no such file")
+                .next("restore it from a mirror; every file but `latest` is kept for ever"),
+            Self::Different { path, there, new } => {
+                Refusal::new(Exit::Rollback, "already-written", "a file of a repository is written once and never changed", path)
+                    .want(format!("no file, or sha256 {new}"))
+                    .have(format!("sha256 {there}"))
+                    .next("a document gets the next version; if nobody wrote this one, tell your security team")
+            }
+        }
+    }
+}
