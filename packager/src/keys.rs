@@ -186,6 +186,10 @@ pub fn load_secret(path: &Path, password: &mut dyn FnMut(&Path) -> Result<String
             minisign::ErrorKind::Verify => KeyError::WrongPassword(path.into()),
             _ => KeyError::Generate(error.to_string()),
         })?,
+        // minisign -W leaves the checksum zero. What it would find, the check of every signature finds too (see `signing`).
+        b"\0\0" if record[SECRET_BYTES - 32..] == [0; 32] => {
+            minisign::SecretKey::from_bytes(&record).map_err(|error| malformed(error.to_string()))?
+        }
         b"\0\0" => minisign::SecretKey::from_unencrypted_box(sealed).map_err(|error| malformed(error.to_string()))?,
         _ => return Err(malformed("an unknown key derivation".into())),
     };
@@ -265,6 +269,18 @@ mod tests {
         assert_eq!(*load_secret(&made.secret, &mut no_password).unwrap().public(), made.key);
         assert!(matches!(load_public(&made.secret), Err(KeyError::Malformed { .. })));
         assert!(matches!(load_secret(&made.public, &mut no_password), Err(KeyError::Malformed { .. })));
+    }
+
+    #[test]
+    fn a_stock_key_without_checksum_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = generate(&"a".parse().unwrap(), dir.path(), Protection::DangerousNone).unwrap();
+        let text = fs::read_to_string(&made.secret).unwrap();
+        let (comment, line) = text.trim_end().split_once('\n').unwrap();
+        let mut record = BASE64.decode(line.as_bytes()).unwrap();
+        record[SECRET_BYTES - 32..].fill(0);
+        fs::write(&made.secret, format!("{comment}\n{}\n", BASE64.encode(&record))).unwrap();
+        assert_eq!(*load_secret(&made.secret, &mut no_password).unwrap().public(), made.key);
     }
 
     #[test]

@@ -151,3 +151,59 @@ pub fn role(trust: &Trust, kind: Kind) -> &Role {
         Kind::Bundle => &trust.roles.bundle,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ceremony::{Member, Party, first_trust};
+    use crate::keys::{Protection, generate, load_secret};
+    use data_encoding::BASE64;
+    use std::collections::BTreeMap;
+    use std::io::Cursor;
+    use std::path::Path;
+
+    fn key(directory: &Path, name: &str) -> SecretKey {
+        let made = generate(&name.parse().unwrap(), directory, Protection::DangerousNone).unwrap();
+        load_secret(&made.secret, &mut |_| unreachable!()).unwrap()
+    }
+
+    fn trust(keys: &BTreeMap<&str, SecretKey>) -> Trust {
+        let parties = [("root", Party::Owners), ("ci", Party::Ci), ("bob", Party::Reviewers), ("head", Party::Head)];
+        let member = |(name, party): (&str, Party)| {
+            let name: Name = name.parse().unwrap();
+            Member { party, holder: name.clone(), public: keys[name.as_str()].public().clone(), name }
+        };
+        first_trust("0".repeat(32).parse().unwrap(), &parties.map(member), &BTreeMap::new()).unwrap().0
+    }
+
+    #[test]
+    fn attack_6_11_only_a_key_of_the_role_signs_and_its_name_is_that_of_trust() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys: BTreeMap<_, _> = ["root", "ci", "bob", "head"].map(|name| (name, key(dir.path(), name))).into();
+        let trust = trust(&keys);
+        let signer = Signer::new(&trust, Kind::Bundle, &keys["ci"]).unwrap();
+        assert_eq!(signer.name().as_str(), "ci");
+        signer.sign(Kind::Bundle, None, "a.tar.zst", &mut Cursor::new(b"bytes")).unwrap();
+        assert!(matches!(Signer::new(&trust, Kind::Index, &keys["head"]), Err(SigningError::NotInRole { .. })));
+        assert!(matches!(Signer::new(&trust, Kind::Index, &key(dir.path(), "other")), Err(SigningError::NotInTrust { .. })));
+    }
+
+    #[test]
+    fn attack_11_a_signature_that_does_not_verify_is_not_handed_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut keys: BTreeMap<_, _> = ["root", "ci", "bob", "head"].map(|name| (name, key(dir.path(), name))).into();
+        let trust = trust(&keys);
+        // The seed is damaged, the public half is not, and there is no checksum that would tell.
+        let path = dir.path().join("ci.key");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (comment, line) = text.trim_end().split_once('\n').unwrap();
+        let mut record = BASE64.decode(line.as_bytes()).unwrap();
+        record[70] ^= 1;
+        record[158 - 32..].fill(0);
+        std::fs::write(&path, format!("{comment}\n{}\n", BASE64.encode(&record))).unwrap();
+        keys.insert("ci", load_secret(&path, &mut |_| unreachable!()).unwrap());
+        let signer = Signer::new(&trust, Kind::Index, &keys["ci"]).unwrap();
+        let refused = signer.sign(Kind::Index, Some(1), "1.index.json", &mut Cursor::new(b"bytes")).unwrap_err();
+        assert_eq!(refused.refusal().code as u8, 80, "{refused}");
+    }
+}
