@@ -131,3 +131,116 @@ fn check_successor(name: &GroupName, old: &Group, new: &Group) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ceremony::{Member, Party, first_trust};
+    use crate::proposal::{Plan, draft};
+    use proofmark_core::group::{Entry, FlagState, LedgerEntry};
+    use proofmark_core::index::GroupPin;
+    use proofmark_core::json;
+    use proofmark_core::key::PublicKey;
+    use proofmark_core::name::Name;
+    use std::collections::BTreeSet;
+
+    fn trust() -> Trust {
+        let parties = [("root", Party::Owners), ("ci", Party::Ci), ("bob", Party::Reviewers), ("head", Party::Head)];
+        let member = |(name, party): (&str, Party)| {
+            let name: Name = name.parse().unwrap();
+            let key = minisign::KeyPair::generate_unencrypted_keypair().unwrap().pk.to_base64();
+            Member { party, holder: name.clone(), public: PublicKey::from_base64(&key).unwrap(), name }
+        };
+        first_trust("0".repeat(32).parse().unwrap(), &parties.map(member), &BTreeMap::new()).unwrap().0
+    }
+
+    fn plan(group: &str, hosts: &[&str], release: &str) -> Plan {
+        let group: GroupName = group.parse().unwrap();
+        let (product, release, target): (Name, _, _) =
+            ("router".parse().unwrap(), release.parse().unwrap(), "x86_64-unknown-linux-gnu".parse().unwrap());
+        let digest = Digest::of(format!("{release}").as_bytes());
+        let sha256sum = Entry::line(digest, &Entry::file_name(&product, &release, &group.environment, &target));
+        let bundle = Entry {
+            sha256sum,
+            size: 1,
+            unpacked_size: 1,
+            manifest_sha256: digest,
+            product,
+            release,
+            target,
+            wire_epoch: 1,
+            source_commit: "c".repeat(40).parse().unwrap(),
+        };
+        let ledger = vec![LedgerEntry { id: 7, name: "peg".parse().unwrap(), meaning: digest_of_meaning(), state: FlagState::Retired }];
+        Plan { group, hosts: hosts.iter().map(|host| host.parse().unwrap()).collect(), bundle, ledger, also_from: BTreeSet::new() }
+    }
+
+    fn digest_of_meaning() -> Digest {
+        Digest::of(b"meaning")
+    }
+
+    /// Index 2 after index 1, with `change` made to the group file of prod/router.
+    fn successor(trust: &Trust, change: impl FnOnce(&mut Group)) -> (Assignment, Assignment) {
+        let first = draft(trust, None, &"ci".parse().unwrap(), vec![plan("prod/router", &["a"], "1"), plan("uat/router", &["b"], "1")])
+            .unwrap()
+            .next;
+        let mut next = first.clone();
+        next.index.version = 2;
+        next.index.prev = Some(Pin { version: 1, sha256: first.digest });
+        let group = next.groups.get_mut(&"prod/router".parse::<GroupName>().unwrap()).unwrap();
+        group.bundle = plan("prod/router", &["a"], "2").bundle;
+        group.mode = Mode::Upgrade;
+        group.from = vec![Digest::of(b"1")];
+        change(group);
+        let bytes = json::print(group);
+        next.index.groups.insert(group.name(), GroupPin { sha256: Digest::of(&bytes), size: bytes.len() as u64 });
+        (first, next)
+    }
+
+    #[test]
+    fn attack_20_what_may_not_follow_is_refused_with_its_own_reason() {
+        type Change = fn(&mut Group);
+        let trust = trust();
+        let cases: [(Change, Option<Reason>); 9] = [
+            (|_| {}, None),
+            (|group| group.from = vec![Digest::of(b"other")], Some(Reason::Transition)),
+            (|group| (group.mode, group.from) = (Mode::Install, vec![]), Some(Reason::Transition)),
+            (|group| group.ledger.clear(), Some(Reason::LedgerShrunk)),
+            (|group| group.ledger[0].state = FlagState::Active, Some(Reason::LedgerShrunk)),
+            (|group| group.ledger[0].meaning = Digest::of(b"another"), Some(Reason::LedgerShrunk)),
+            (|group| group.bundle.product = "other".parse().unwrap(), Some(Reason::Product)),
+            (
+                |group| drop(group.hosts.insert("b".parse().unwrap(), proofmark_core::group::Host { record_key: None })),
+                Some(Reason::HostInTwoGroups),
+            ),
+            (|group| group.bundle = plan("prod/router", &["a"], "1").bundle, None),
+        ];
+        for (number, (change, want)) in cases.into_iter().enumerate() {
+            let (first, next) = successor(&trust, change);
+            assert_eq!(next.check(&trust, Some(&first)).err().map(|refusal| refusal.reason()), want, "case {number}");
+        }
+    }
+
+    #[test]
+    fn attack_20_revocations_and_groups_do_not_disappear() {
+        let trust = trust();
+        let (mut first, next) = successor(&trust, |_| {});
+        let name: GroupName = "prod/router".parse().unwrap();
+        first.groups.get_mut(&name).unwrap().revoked = vec![Digest::of(b"bad")];
+        assert_eq!(next.check(&trust, Some(&first)).unwrap_err().reason(), Reason::RevokedShrunk);
+        let (first, mut next) = successor(&trust, |_| {});
+        next.groups.remove(&name);
+        next.index.groups.remove(&name);
+        assert_eq!(next.check(&trust, Some(&first)).unwrap_err().reason(), Reason::NotInIndex);
+    }
+
+    #[test]
+    fn attack_14_an_index_follows_the_newest_one_and_no_other() {
+        let trust = trust();
+        let (first, next) = successor(&trust, |_| {});
+        assert_eq!(next.check(&trust, None).unwrap_err().reason(), Reason::Rollback);
+        let mut forged = first.clone();
+        forged.digest = Digest::of(b"another index 1");
+        assert_eq!(next.check(&trust, Some(&forged)).unwrap_err().reason(), Reason::Rollback);
+    }
+}

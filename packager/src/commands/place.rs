@@ -120,6 +120,8 @@ pub(crate) fn confirm(text: &str, question: &str) -> Result<(), Refusal> {
     let mut answer = String::new();
     let asked = write!(stderr, "{text}\n{question} [yes/no] ").and_then(|()| stderr.flush());
     asked.and_then(|()| std::io::stdin().lock().read_line(&mut answer)).at("ask on", "the terminal").map_err(|error| error.refusal())?;
+    // Ctrl-C only sets a flag (see proofmark::interrupt): it is not a yes, whatever came after it.
+    proofmark::interrupt::check().map_err(|error| error.refusal())?;
     if answer.trim() == "yes" {
         return Ok(());
     }
