@@ -4,6 +4,10 @@
 //! `Cargo.lock` names, [`toolchain`] and [`cc`] say which compilers, [`sandbox`] is the only place where code of the project runs,
 //! [`build`] builds twice, [`compare`] decides whether the two are one, [`buildinfo`] writes down every input.
 //!
+//! Then the release: [`release`] makes a bundle of it with [`pack`] and [`ledger`], [`signing`] signs it with a key of [`keys`],
+//! [`proposal`] puts it on hosts under the rules of [`assignment`], [`review`] shows the second person what changes, [`head`] says what is
+//! current. [`repository`] keeps it all, in a [`store`]; [`ceremony`] makes the first trust document. The core checks whatever is written.
+//!
 //! This crate must never print, read a terminal or end the process: that is the work of `main.rs` and its commands. It must never
 //! use an input that the commit, `Cargo.lock`, `proofmark.toml` or the recorded compilers do not determine.
 
