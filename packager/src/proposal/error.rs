@@ -11,7 +11,7 @@ pub enum ProposalError {
     /// The repository.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
-    /// The core refuses, or a rule of [`Assignment::check`].
+    /// The core refuses, or a rule of [`crate::assignment::Assignment::check`].
     #[error(transparent)]
     Refused(#[from] proofmark_core::Refusal),
     /// Another proposal has the version.
