@@ -210,7 +210,9 @@ mod tests {
             (|group| group.ledger[0].meaning = Digest::of(b"another"), Some(Reason::LedgerShrunk)),
             (|group| group.bundle.product = "other".parse().unwrap(), Some(Reason::Product)),
             (
-                |group| drop(group.hosts.insert("b".parse().unwrap(), proofmark_core::group::Host { record_key: None })),
+                |group| {
+                    group.hosts.insert("b".parse().unwrap(), proofmark_core::group::Host { record_key: None });
+                },
                 Some(Reason::HostInTwoGroups),
             ),
             (|group| group.bundle = plan("prod/router", &["a"], "1").bundle, None),

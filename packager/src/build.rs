@@ -21,8 +21,8 @@ mod plan;
 mod reopen;
 
 pub use error::Error;
-pub use reopen::reopen;
 use plan::{Inputs, cargo_build, outside, programs};
+pub use reopen::reopen;
 
 /// What to build, and with what.
 #[derive(Debug, Clone)]

@@ -67,8 +67,29 @@ impl Exit {
     pub fn of(code: u8) -> Self {
         use Exit::*;
         const ALL: [Exit; 23] = [
-            Ok, Usage, Ledger, Signature, Hash, NotInIndex, Revoked, Rollback, Expired, TwoGroups, Halted, Gate, NoGroup, Malformed, Platform, Trust, Clock,
-            State, Io, Environment, Policy, Unreachable, Interrupted,
+            Ok,
+            Usage,
+            Ledger,
+            Signature,
+            Hash,
+            NotInIndex,
+            Revoked,
+            Rollback,
+            Expired,
+            TwoGroups,
+            Halted,
+            Gate,
+            NoGroup,
+            Malformed,
+            Platform,
+            Trust,
+            Clock,
+            State,
+            Io,
+            Environment,
+            Policy,
+            Unreachable,
+            Interrupted,
         ];
         ALL.into_iter().find(|exit| *exit as u8 == code).unwrap_or(Internal)
     }

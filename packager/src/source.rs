@@ -265,6 +265,7 @@ fn run(workspace: &Path, arguments: &[&str]) -> Result<Vec<u8>, SourceError> {
 
 /// Git without what its caller's environment or the checkout's own configuration could make it do. The user's and the system's
 /// configuration stay: only they can declare a safe.directory.
+#[allow(clippy::disallowed_methods, reason = "to take GIT_ variables away")]
 fn command(workspace: &Path) -> Command {
     let mut git = Command::new("git");
     for (name, _) in std::env::vars_os() {

@@ -161,6 +161,7 @@ pub fn source_replacement(crates: &[Locked], directory: &str) -> String {
 }
 
 /// Cargo's home of the user who builds; cargo's own rule.
+#[allow(clippy::disallowed_methods, reason = "cargo's own rule; the crates found there are checked against Cargo.lock")]
 fn cargo_home(workspace: &Path) -> PathBuf {
     match std::env::var_os("CARGO_HOME").filter(|home| !home.is_empty()) {
         Some(home) => workspace.join(home),

@@ -579,7 +579,7 @@ fn attack_21_the_wrong_environment_role_architecture_and_host_are_refused() {
         let mut group = story.group.clone();
         edit(&mut group);
         let pin = story.world.write_group(&json::print(&group));
-        story.world.publish_index(&[], |index| drop(index.groups.insert(t("prod/router"), pin)), &["ci-1", "alice-1"]);
+        story.world.publish_index(&[], |index| index.groups = [(t("prod/router"), pin)].into(), &["ci-1", "alice-1"]);
         story.world.publish_head(|_| {}, &["head-1"]);
         story
     };
@@ -720,7 +720,7 @@ fn attack_25_odd_json_in_a_signed_document_is_refused() {
 fn attack_26_hostile_names_reach_no_path_and_no_terminal() {
     json_refused("malformed", |s| s.replacen("prod/router", "../../etc", 1).into());
     json_refused("malformed", |s| s.replacen("\"ci\"", "\"\\u001b[2Jci\"", 1).into());
-    let mut story = Story::new();
+    let story = Story::new();
     story.world.write("latest", b"{\"format\": 1, \"kind\": \"\x1b]0;owned\x07\"}");
     let outcome = story.host.update();
     assert_eq!(outcome.code, 90, "{outcome:#?}");

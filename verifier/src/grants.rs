@@ -60,6 +60,7 @@ impl<'a> Grants<'a> {
             }
         }
         for variable in &launch.supervisor {
+            #[allow(clippy::disallowed_methods, reason = "the closed list of supervisor variables, where the manifest asks for them")]
             let Some(value) = std::env::var_os(variable.name()) else { continue };
             if *variable == SupervisorVariable::NotifySocket {
                 grants.socket = socket_path(&value)?;

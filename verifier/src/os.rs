@@ -18,6 +18,7 @@ pub(crate) fn unshare_mounts(user_namespace: bool) -> io::Result<()> {
 }
 
 /// Marks every descriptor above 2 close-on-exec, so that exec hands on 0, 1 and 2 alone. Needs /proc.
+#[allow(clippy::disallowed_methods, reason = "every entry is treated alike, in any order")]
 pub(crate) fn close_on_exec_above_stderr() -> io::Result<()> {
     for entry in std::fs::read_dir("/proc/self/fd")? {
         let number = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok());

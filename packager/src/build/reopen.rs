@@ -46,7 +46,8 @@ pub fn reopen(directory: &Path, workspace: &Path, scratch: Option<&Path>) -> Res
         }
     }
 
-    let listed: Vec<Output> = serde_json::from_value(info["outputs"].clone()).map_err(|error| other(directory, "outputs", &error.to_string()))?;
+    let listed: Vec<Output> =
+        serde_json::from_value(info["outputs"].clone()).map_err(|error| other(directory, "outputs", &error.to_string()))?;
     let staged = base.join("staged");
     files::create(&staged)?;
     for binary in &config.binaries {

@@ -238,7 +238,7 @@ impl Stage {
         self.processes.push(("router".to_owned(), child));
         self.say(&line);
         let deadline = Instant::now() + Duration::from_secs(10);
-        while !health().is_some_and(|text| text.matches("\"connected\":true").count() >= 2) {
+        while health().is_none_or(|text| text.matches("\"connected\":true").count() < 2) {
             ensure!(Instant::now() < deadline, "the router did not connect to its venues within ten seconds: {:?}", health());
             std::thread::sleep(Duration::from_millis(50));
         }
