@@ -1,33 +1,22 @@
-//! SHA-256 of bytes and files, and of lists of files. The only file of this crate that knows the hash function.
+//! SHA-256 of bytes, files and lists of files, as the hex that buildinfo and Cargo.lock use. The hash itself is the core's.
 
 use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use data_encoding::HEXLOWER;
-use sha2::{Digest, Sha256};
+use proofmark_core::Digest;
 
 use crate::exit::{IoContext, IoError};
 
 /// Lower-case hex SHA-256 of `bytes`.
 pub fn sha256(bytes: &[u8]) -> String {
-    HEXLOWER.encode(&Sha256::digest(bytes))
+    Digest::of(bytes).to_string()
 }
 
 /// Lower-case hex SHA-256 of a file, and its size in bytes. Follows symbolic links.
 pub fn sha256_file(path: &Path) -> Result<(String, u64), IoError> {
     let mut file = File::open(path).at("open", path)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 256 * 1024];
-    let mut size = 0;
-    loop {
-        let read = file.read(&mut buffer).at("read", path)?;
-        if read == 0 {
-            return Ok((HEXLOWER.encode(&hasher.finalize()), size));
-        }
-        hasher.update(&buffer[..read]);
-        size += read as u64;
-    }
+    let (digest, size) = Digest::of_reader(&mut file).at("read", path)?;
+    Ok((digest.to_string(), size))
 }
 
 /// One digest for a list of files: SHA-256 over the lines `SHA256  NAME\n` (as `sha256sum` prints them), sorted by name.

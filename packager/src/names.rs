@@ -1,9 +1,11 @@
-//! The small grammars of FORMAT.md section 1 as types: parsed once, believed afterwards.
+//! The words of proofmark.toml as types: parsed once, believed afterwards. The grammars are the core's; here they get their own words
+//! for the person who mistyped one.
 //!
 //! A value of these types cannot hold anything else; they must not gain a constructor that skips the check.
 
 use std::fmt;
 
+use proofmark_core::name;
 use serde::{Deserialize, Serialize};
 
 /// Text that does not follow its grammar.
@@ -63,34 +65,21 @@ macro_rules! grammar {
 
 grammar!(
     /// *name* of FORMAT.md: products, environments, roles, hosts, users, credentials.
-    Name, "a name", "[a-z0-9][a-z0-9._-]{0,63}, not ending in .minisig", is_name
+    Name, "a name", "[a-z0-9][a-z0-9._-]{0,63}, not ending in .minisig", is::<name::Name>
 );
 grammar!(
     /// *release* of FORMAT.md.
-    Release, "a release", "[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", |text| {
-        limited(text, 64, |b| b.is_ascii_alphanumeric(), |b| b.is_ascii_alphanumeric() || b"._+-".contains(&b))
-    }
+    Release, "a release", "[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", is::<name::Release>
 );
 grammar!(
     /// *target* of FORMAT.md: a Rust target triple.
-    Target, "a target triple", "such as x86_64-unknown-linux-gnu", |text| {
-        let parts: Vec<&str> = text.split('-').collect();
-        (2..=5).contains(&parts.len()) && text.len() <= 64
-            && parts.iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.".contains(&b)))
-            && !parts[0].contains('.')
-    }
+    Target, "a target triple", "such as x86_64-unknown-linux-gnu", is::<name::Target>
 );
 grammar!(
     /// *path* of FORMAT.md: a file inside the payload's root, without a leading slash.
     BundlePath, "a path inside the bundle",
     "components of [A-Za-z0-9._+@=-]{1,64} joined by /, none of them . or .., no leading /; 95 bytes at most, since root/ is put before it",
-    |text| {
-        // FORMAT.md: the member path root/PATH has at most 100 bytes (the ustar name field).
-        text.len() + "root/".len() <= 100 && text.split('/').all(|part| {
-            (1..=64).contains(&part.len()) && part != "." && part != ".."
-                && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._+@=-".contains(&b))
-        })
-    }
+    |text| is::<name::MemberPath>(&format!("root/{text}"))
 );
 grammar!(
     /// A file of the workspace, relative to it, with `/` between components and no way out.
@@ -100,9 +89,7 @@ grammar!(
 );
 grammar!(
     /// A group of hosts, `ENV/ROLE`.
-    Group, "a group", "ENVIRONMENT/ROLE, two names", |text| {
-        text.split_once('/').is_some_and(|(environment, role)| is_name(environment) && is_name(role))
-    }
+    Group, "a group", "ENVIRONMENT/ROLE, two names", is::<name::GroupName>
 );
 grammar!(
     /// Name of an environment variable.
@@ -116,9 +103,7 @@ grammar!(
 );
 grammar!(
     /// An absolute path on a host whose components are those of a bundle path.
-    HostPath, "an absolute path", "/ and components of [A-Za-z0-9._+@=-], none of them . or ..", |text| {
-        text.strip_prefix('/').is_some_and(|rest| rest.parse::<BundlePath>().is_ok())
-    }
+    HostPath, "an absolute path", "/ and components of [A-Za-z0-9._+@=-], none of them . or ..", is::<name::AbsolutePath>
 );
 grammar!(
     /// Name of a cargo profile, feature or package, or of a binary target.
@@ -129,7 +114,7 @@ grammar!(
 grammar!(
     /// Digest of a host file, or the word `unverified`.
     HostDigest, "a digest", "64 lower-case hex digits, or \"unverified\"", |text| {
-        text == "unverified" || (text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)))
+        text == "unverified" || is::<proofmark_core::Digest>(text)
     }
 );
 
@@ -140,9 +125,9 @@ impl Group {
     }
 }
 
-fn is_name(text: &str) -> bool {
-    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    limited(text, 64, inner, |b| inner(b) || b"._-".contains(&b)) && !text.ends_with(".minisig")
+/// Whether the core reads it as a `T`.
+fn is<T: std::str::FromStr>(text: &str) -> bool {
+    text.parse::<T>().is_ok()
 }
 
 fn limited(text: &str, most: usize, first: impl Fn(u8) -> bool, rest: impl Fn(u8) -> bool) -> bool {

@@ -5,7 +5,7 @@
 //! credentials is never printed, hashed or kept.
 
 use crate::failure;
-use crate::files::Directory;
+use crate::files::{Directory, within_limit};
 use crate::host::Host;
 use crate::mounts::{self, Authority, Extent, Tmpfs, bind, give, point};
 use crate::stage::{self, Point};
@@ -16,7 +16,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::mount::MountFlags;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
@@ -107,7 +107,9 @@ impl<'a> Grants<'a> {
     pub fn mount(&self, root: &Tmpfs, authority: Authority) -> Result<()> {
         let at = |path: &str| point(root.root(), path);
         let plain = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-        bind(proc()?.as_fd(), Extent::WithSubmounts, at("proc")?.as_fd(), plain)?;
+        // Root needs no capability to write kernel settings below /proc/sys, and with them becomes the host's root again.
+        let of_proc = if self.uid == 0 { plain | MountFlags::RDONLY } else { plain };
+        bind(proc()?.as_fd(), Extent::WithSubmounts, at("proc")?.as_fd(), of_proc)?;
         for (name, major, minor) in DEVICES {
             let device = device(name, major, minor)?;
             bind(device.as_fd(), Extent::Single, at(&format!("dev/{name}"))?.as_fd(), MountFlags::NOSUID | MountFlags::NOEXEC)?;
@@ -195,7 +197,12 @@ fn credential(host: &Host, name: &Name) -> Result<Vec<u8>> {
         let have = format!("mode {:04o}, uid {}", meta.mode() & 0o7777, meta.uid());
         return Err(failure::lacks(&subject, "a file with mode 0600 or stricter that belongs to root or the caller", have));
     }
-    directory.read(name.as_str(), CREDENTIAL)?.ok_or_else(missing)
+    // The file that was judged: by its name it could be another one by now.
+    let mut bytes = Vec::new();
+    let copied = file.take(CREDENTIAL as u64 + 1).read_to_end(&mut bytes);
+    copied.map_err(failure::io(path.join(name.as_str()), "a file that can be read"))?;
+    within_limit(&bytes, CREDENTIAL, &subject)?;
+    Ok(bytes)
 }
 
 /// The host's own /proc: another instance would need a process namespace.

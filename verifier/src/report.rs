@@ -23,13 +23,18 @@ impl Report {
     }
 }
 
+/// Words for people, as one write. A log that is full or gone has no part in the outcome: `eprintln!` would panic.
+pub fn say(text: impl std::fmt::Display) {
+    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
+}
+
 /// Prints the outcome and gives the exit code.
 pub fn print(outcome: &Result<Report, Refusal>, as_json: bool) -> u8 {
     let (text, code) = match outcome {
         Ok(report) if as_json => (format!("{}\n", report.json), 0),
         Ok(report) => (report.lines.iter().map(|line| format!("{line}\n")).collect(), 0),
         Err(refusal) => {
-            eprintln!("{refusal}");
+            say(refusal);
             let text = if as_json { format!("{}\n", refusal_json(refusal)) } else { String::new() };
             (text, refusal.reason().code())
         }

@@ -11,6 +11,7 @@ use crate::grants::Grants;
 use crate::host::Host;
 use crate::launch;
 use crate::mounts;
+use crate::report;
 use crate::source::Source;
 use crate::stage;
 use crate::state::{self, Snapshot};
@@ -34,11 +35,11 @@ pub fn run(host: &Host, name: &GroupName) -> Refusal {
 fn start(host: &Host, name: &GroupName) -> Result<std::convert::Infallible> {
     let Judged { snapshot, group, permit } = judge(host, name)?;
     if let Permit::Grace(expired) = permit {
-        eprintln!(
+        report::say(format_args!(
             "WARNING: {name}: the head expired at {expired}; this is a restart within the signed grace of {} s. \
              Get a fresh head: proofmark-verifier update",
             group.freshness.restart_seconds
-        );
+        ));
     }
     let entry = Entry::require(host, &group)?;
     let manifest = entry.manifest()?;
@@ -107,6 +108,8 @@ fn check_followed(state: &State, name: &GroupName, in_index: bool) -> Result<()>
 
 fn caller(group: &GroupName, wanted: &str) -> User {
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    eprintln!("note: {group}: not root, so the payload runs as uid {uid}, gid {gid} in a user namespace, with its groups, not as {wanted}");
+    report::say(format_args!(
+        "note: {group}: not root, so the payload runs as uid {uid}, gid {gid} in a user namespace, with its groups, not as {wanted}"
+    ));
     User { uid, gid }
 }

@@ -7,6 +7,7 @@ use crate::failure;
 use crate::files::Directory;
 use crate::host::Host;
 use crate::paths::{Layout, STATE};
+use crate::report;
 use proofmark_core::admission::State;
 use proofmark_core::json::{self, Document};
 use proofmark_core::name::GroupName;
@@ -34,7 +35,7 @@ pub fn lock_updates(layout: &Layout, disk: &Disk) -> Result<Held> {
     let path = layout.run().join("update.lock");
     match file.try_lock() {
         Ok(()) => return Ok(Held(file)),
-        Err(fs::TryLockError::WouldBlock) => eprintln!("another update is at work; waiting for it"),
+        Err(fs::TryLockError::WouldBlock) => report::say("another update is at work; waiting for it"),
         Err(fs::TryLockError::Error(e)) => return Err(failure::io(path, "to be locked")(e)),
     }
     file.lock().map_err(failure::io(path, "to be locked"))?;

@@ -10,6 +10,7 @@ use crate::files::Directory;
 use crate::host::Host;
 use crate::paths::signature;
 use crate::source::Source;
+use crate::state;
 use proofmark_core::bundle::{self, Discard, MANIFEST, Sink};
 use proofmark_core::group::Group;
 use proofmark_core::json::{self, Document};
@@ -200,7 +201,10 @@ pub fn clean(host: &Host) -> Result<()> {
     for directory in [host.layout.store(), host.layout.documents()] {
         remove_leftovers(&directory).map_err(failure::io(&directory, "to be cleaned"))?;
     }
-    Ok(())
+    // A start that notes itself in the state has its temporary file there, under this lock.
+    let _lock = state::lock(&host.layout, &host.disk, true)?;
+    let lib = host.layout.lib();
+    remove_leftovers(&lib).map_err(failure::io(&lib, "to be cleaned"))
 }
 
 /// Removes the bundles that nobody may need again. A failure only costs room.

@@ -9,7 +9,7 @@ use crate::documents;
 use crate::failure;
 use crate::host::Host;
 use crate::paths::signature;
-use crate::report::Report;
+use crate::report::{self, Report};
 use crate::source::{self, Memory, Source};
 use crate::state::{self, Snapshot};
 use crate::store::{self, Depth, Entry, Prepared, bundle_path};
@@ -38,7 +38,7 @@ pub fn first_success<T>(addresses: &[String], mut attempt: impl FnMut(&dyn Sourc
             Err(refusal) => refusal,
         };
         if addresses.len() > 1 {
-            eprintln!("repository {}:\n{refusal}", proofmark_core::text::escape(address));
+            report::say(format_args!("repository {}:\n{refusal}", proofmark_core::text::escape(address)));
         }
         let tells_nothing = |r: &Refusal| matches!(r.reason(), Reason::Unreachable | Reason::Io);
         if worst.as_ref().is_none_or(|worst| tells_nothing(worst) && !tells_nothing(&refusal)) {
@@ -107,10 +107,15 @@ pub fn assign(reading: &Reading, chain: &Chain, state: &State, name: &GroupName)
 /// Gets the bundle, or finds that the store has it. `None`: nothing to put in place.
 fn stage(host: &Host, state: &State, source: &dyn Source, chain: &Chain, group: &Group) -> Result<Option<Prepared>> {
     let trust = chain.trust();
+    // The last update checked its bundle's signatures under the accepted trust. Which of several groups that was, the state
+    // does not say: another one's bundle may have been checked under an older trust alone.
     let same_trust = state.trust.sha256 == trust.digest();
+    let digest = group.bundle.digest()?;
+    let mut active = state.groups.values().flatten().peekable();
+    let was_checked = same_trust && active.peek().is_some() && active.all(|active| active.bundle == digest);
     let whole = |entry: &Entry| -> Result<()> {
         entry.check(&entry.manifest()?, Depth::Content)?;
-        if same_trust && state.groups.values().flatten().any(|active| group.bundle.digest().is_ok_and(|digest| digest == active.bundle)) {
+        if was_checked {
             return Ok(());
         }
         let path = bundle_path(group)?;

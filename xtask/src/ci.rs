@@ -24,7 +24,11 @@ const STEPS: &[Step] = &[
 ];
 
 /// After all of [`STEPS`], with `--long`.
-const LONG: &[Step] = &[Step("ignored", "a test marked #[ignore] fails", ignored)];
+const LONG: &[Step] = &[
+    Step("races", "something foreign started under an attacker's loop of 10 000 tries", races),
+    Step("survey", "a real program is not the same twice", || xtask(&["survey"])),
+    Step("bench", "a benchmark cannot run", || xtask(&["bench"])),
+];
 
 /// Arguments of `ci`.
 #[derive(clap::Args)]
@@ -101,9 +105,9 @@ fn zizmor() -> Result<()> {
     tool::run(tool::program("zizmor").args(["--offline", "--no-progress", "--quiet", "--persona", "pedantic", ".github"]))
 }
 
-fn ignored() -> Result<()> {
-    need("cargo-nextest", "cargo install --locked cargo-nextest")?;
-    tool::run(tool::cargo().args(["nextest", "run", "--locked", "--workspace", "--run-ignored", "only", "--no-tests", "pass"]))
+fn races() -> Result<()> {
+    let test = ["test", "--locked", "-p", "proofmark-tests", "--test", "start", "attack_30", "--", "--nocapture"];
+    tool::run(tool::cargo().args(test).env("PROOFMARK_RACES", "10000"))
 }
 
 /// No tracked file names a folder of this machine, holds a secret key or a merge conflict, or is a program.

@@ -14,6 +14,7 @@ mod ci;
 mod core;
 mod demo;
 mod release;
+mod survey;
 mod test;
 mod tool;
 
@@ -35,6 +36,8 @@ enum Command {
     Test(test::Args),
     /// Measure, beside the alternatives.
     Bench(bench::Args),
+    /// Build real published programs twice, as a stranger would.
+    Survey(survey::Args),
     /// Everything a change has to pass, in order.
     Ci(ci::Args),
     /// Size of the trusted core: lines and dependencies.
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Release(args) => release::run(args),
         Command::Test(args) => test::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Survey(args) => survey::run(args),
         Command::Ci(args) => ci::run(args),
         Command::Core(args) => core::run(args),
     };
