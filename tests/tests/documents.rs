@@ -626,26 +626,7 @@ fn attack_21_a_host_in_no_group_and_in_two_is_refused() {
     second.role = t("quoter");
     world.publish_index(&[group, second], |_| {}, &["ci-1", "alice-1"]);
     world.publish_head(|_| {}, &["head-1"]);
-    let host = Host::new();
-    let trust = world.file("trust/1.trust.json");
-    host.verifier(&[
-        "init",
-        "--trust",
-        trust.to_str().unwrap(),
-        "--sha256",
-        &world.pin().to_string(),
-        "--host",
-        "rtr-1",
-        "--environment",
-        "prod",
-        "--group",
-        "prod/router",
-        "--group",
-        "prod/quoter",
-        "--repository",
-        world.path().to_str().unwrap(),
-    ])
-    .ok();
+    let host = follows_two(&world);
     host.update().refused(86, "host-in-two-groups");
 }
 
@@ -726,4 +707,66 @@ fn attack_26_hostile_names_reach_no_path_and_no_terminal() {
     assert_eq!(outcome.code, 90, "{outcome:#?}");
     assert!(!outcome.stderr.contains('\x1b') && !outcome.stdout.contains('\x1b'));
     story.world.write_latest(|_| {});
+}
+
+/// A host that follows `prod/router` and `prod/quoter`.
+fn follows_two(world: &World) -> Host {
+    let host = Host::new();
+    let (trust, pin, repository) = (world.file("trust/1.trust.json"), world.pin().to_string(), world.path());
+    let (trust, repository) = (trust.to_str().unwrap(), repository.to_str().unwrap());
+    let identity = ["--host", "rtr-1", "--environment", "prod", "--group", "prod/router", "--group", "prod/quoter"];
+    let source = ["init", "--trust", trust, "--sha256", &pin, "--repository", repository];
+    host.verifier(&[source.as_slice(), &identity].concat()).ok();
+    host
+}
+
+#[test]
+fn attack_16_a_bundle_of_another_group_is_checked_under_the_new_trust() {
+    let (mut world, _, mut router) = standard();
+    let other = world.bundle(&["first"]);
+    world.publish_bundle(&other, &["ci-1"]);
+    let mut quoter = world.group(&other);
+    quoter.role = t("quoter");
+    let move_to = |world: &mut World, group: &mut Group, from: &mut Group| {
+        std::mem::swap(&mut group.hosts, &mut from.hosts);
+        world.publish_index(&[group.clone(), from.clone()], |_| {}, &["ci-1", "alice-1"]);
+        world.publish_head(|_| {}, &["head-1"]);
+    };
+    quoter.hosts = [(t("rtr-2"), proofmark_core::group::Host { record_key: None })].into();
+    world.publish_index(&[router.clone(), quoter.clone()], |_| {}, &["ci-1", "alice-1"]);
+    world.publish_head(|_| {}, &["head-1"]);
+    let host = follows_two(&world);
+    host.update().ok();
+
+    // The key that signed the router's bundle is no longer good for bundles; the quoter's is signed again.
+    let mut trust = world.trust.clone();
+    trust.version = 2;
+    let public = world.new_key("ci-2");
+    trust.keys.insert(t("ci-2"), Key { holder: t("ci"), public });
+    trust.roles.bundle = role(&[("ci", 1, &["ci-2"])]);
+    world.publish_trust(&trust, &["root-1"]);
+    world.publish_bundle(&other, &["ci-2"]);
+    move_to(&mut world, &mut quoter, &mut router);
+    host.update().ok();
+
+    // The router's bundle is in the store, and in the state, but was never checked under this trust.
+    move_to(&mut world, &mut router, &mut quoter);
+    host.update().refused(80, "threshold");
+}
+
+#[test]
+fn a_log_that_is_full_changes_no_exit_code() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let status = Host::new().command(&["status"]).stderr(full).status().unwrap();
+    assert_eq!(status.code(), Some(94));
+}
+
+#[test]
+fn attack_40_what_a_crash_left_beside_the_state_is_removed() {
+    let (world, ..) = standard();
+    let host = Host::of(&world);
+    let left = host.file("var/lib/proofmark/.tmp-crash");
+    std::fs::write(&left, "half a state").unwrap();
+    host.update().ok();
+    assert!(!left.exists());
 }

@@ -174,6 +174,25 @@ fn supervisor_variables_credentials_state_and_host_files_are_given_when_the_mani
 }
 
 #[test]
+fn a_payload_that_is_root_does_not_write_kernel_settings() {
+    if !is_root() {
+        return;
+    }
+    let (_world, host, _) = staged(|manifest, _| {
+        manifest.launch.dangerous_root = true;
+        // Any process may write its own name: only the mount can forbid it.
+        manifest.launch.argv.extend(["write", "/proc/self/comm"].map(str::to_owned));
+    });
+    let config = host.file("etc/proofmark/host.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("payload = 61234", "payload = 0")).unwrap();
+    let outcome = host.run().ok();
+    says(&outcome, "status Uid: 0 0 0 0");
+    // EROFS
+    says(&outcome, "write /proc/self/comm! 30");
+}
+
+#[test]
 fn a_hosts_own_files_are_laid_over() {
     let (_world, host, _) = staged(|manifest, members| {
         members.push(Member {

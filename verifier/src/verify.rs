@@ -7,7 +7,7 @@ use crate::host::Host;
 use crate::report::Report;
 use crate::run::accepted;
 use crate::store::{Depth, Entry};
-use crate::update::{assign, assigned};
+use crate::update::assign;
 use proofmark_core::name::GroupName;
 use proofmark_core::{Reason, Refusal, Result};
 use serde_json::{Map, Value, json};
@@ -40,7 +40,6 @@ pub fn verify(host: &Host, group: Option<&GroupName>, extent: Extent) -> Result<
     )];
     for name in names {
         let file = assign(&reading, &chain, state, name)?;
-        assigned(&reading, &chain, state)?;
         let staged = state.groups.get(name).and_then(Option::as_ref).map(|active| active.group);
         if staged != Some(file.digest()) {
             let have = staged.map_or_else(|| "nothing staged".to_owned(), |digest| format!("group file {digest} staged"));
