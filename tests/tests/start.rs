@@ -174,6 +174,16 @@ fn supervisor_variables_credentials_state_and_host_files_are_given_when_the_mani
 }
 
 #[test]
+fn attack_40_a_start_cut_short_does_not_keep_the_state_directory_from_its_user() {
+    let (_world, host, _) = staged(|manifest, _| {
+        manifest.launch.state = Some(t("/state"));
+        manifest.launch.argv.extend(["write", "/state/log"].map(str::to_owned));
+    });
+    fs::create_dir_all(host.file("var/lib/proofmark/payload/prod+router")).unwrap();
+    says(&host.run().ok(), "write /state/log=ok");
+}
+
+#[test]
 fn a_payload_that_is_root_does_not_write_kernel_settings() {
     if !is_root() {
         return;

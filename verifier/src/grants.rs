@@ -156,16 +156,19 @@ impl<'a> Grants<'a> {
         if let Some(parent) = path.parent() {
             self.host.disk.directories(parent).map_err(failure::io(parent, "a directory"))?;
         }
-        let made = match std::fs::DirBuilder::new().mode(0o700).create(&path) {
-            Ok(()) => true,
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => false,
-            Err(e) => return Err(writable()(e)),
-        };
+        match std::fs::DirBuilder::new().mode(0o700).create(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(writable()(e)),
+            _ => {}
+        }
         let directory = mounts::directory(&path)?;
-        if made && authority == Authority::Root {
+        let owner = || rustix::fs::fstat(&directory).map(|stat| stat.st_uid).map_err(failure::io(&path, "a directory"));
+        // Root's and empty: made just now, or by a start that was cut short before it could give it away.
+        #[allow(clippy::disallowed_methods, reason = "only asks whether it is empty")]
+        let is_empty = || std::fs::read_dir(&path).map(|mut entries| entries.next().is_none()).map_err(writable());
+        if authority == Authority::Root && owner()? == 0 && is_empty()? {
             give(directory.as_fd(), "", self.uid, self.gid).map_err(writable())?;
         }
-        let owner = rustix::fs::fstat(&directory).map_err(failure::io(&path, "a directory"))?.st_uid;
+        let owner = owner()?;
         if owner != self.uid {
             let want = format!("to belong to uid {}, the payload's user", self.uid);
             return Err(failure::lacks(path.display(), want, format_args!("it belongs to uid {owner}")));
