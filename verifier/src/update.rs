@@ -58,11 +58,11 @@ fn update_from(host: &Host, snapshot: &Snapshot, source: &dyn Source) -> Result<
     let reading = Reading::offered(state, crate::clock::now()?, &*cache, source);
     let chain = reading.chain()?;
     let (name, group) = assigned(&reading, &chain, state)?;
-    let prepared = stage(host, state, source, &chain, &group)?;
     for active in state.groups.values().flatten() {
         // A group that this host no longer belongs to: its ledger and revocations still hold should it come back.
         reading.previous(active.group)?;
     }
+    let prepared = stage(host, state, source, &chain, &group)?;
     let next = chain.advance(&[(name.clone(), &group)])?;
     let report = describe(state, &next, &name, &group, prepared.is_some());
     if let Some(prepared) = prepared {
