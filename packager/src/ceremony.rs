@@ -24,8 +24,6 @@ pub enum Party {
     Ci,
     /// The second person: signs indexes.
     Reviewers,
-    /// Rebuild and sign the same bundles.
-    Builders,
     /// Signs heads.
     Head,
     /// Halt, and say go.
@@ -39,7 +37,6 @@ impl Party {
             Party::Owners => "owners",
             Party::Ci => "ci",
             Party::Reviewers => "reviewers",
-            Party::Builders => "builders",
             Party::Head => "head",
             Party::Operators => "operators",
         }
@@ -101,7 +98,7 @@ pub fn new_repository() -> Result<RepositoryId, CeremonyError> {
     data_encoding::HEXLOWER.encode(&bytes).parse().map_err(|why: &str| CeremonyError::Random(why.into()))
 }
 
-/// The first trust document. Builders, where there are any, must sign bundles besides CI; halt and go are the operators' or,
+/// The first trust document. Bundles are signed by CI; halt and go are the operators' or,
 /// without operators, the reviewers'. `thresholds` holds what is not 1.
 ///
 /// # Errors
@@ -138,7 +135,7 @@ pub fn first_trust(
         roles: Roles {
             trust: role(&[Party::Owners]),
             index: role(&[Party::Ci, Party::Reviewers]),
-            bundle: role(&[Party::Ci, Party::Builders]),
+            bundle: role(&[Party::Ci]),
             head: role(&[Party::Head]),
             halt: role(&[stop]),
             go: role(&[stop]),

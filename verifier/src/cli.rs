@@ -100,7 +100,7 @@ keeps this process id, so Type=notify works. Without root it runs as you, in a u
         after_help = "\
 Example, in a systemd unit:
   ExecStart=/usr/bin/proofmark-verifier run prod/router
-  RestartPreventExitStatus=79-94 96 97
+  RestartPreventExitStatus=79 80 81 82 83 84 85 86 87 88 89 90 91 92 93 94 96 97
 
 Exit codes: the payload's own once it runs; before, any but 2, 92 trust-missing, 98 and 130. 95 may be tried again."
     )]

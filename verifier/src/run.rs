@@ -94,9 +94,7 @@ fn check_followed(state: &State, name: &GroupName, in_index: bool) -> Result<()>
     let subject = format!("group {name} on {}", state.identity.host);
     match state.groups.get(name) {
         Some(Some(_)) => Ok(()),
-        Some(None) => {
-            Err(Refusal::new(Reason::State, subject, "a staged bundle: run proofmark-verifier update first", "nothing staged yet"))
-        }
+        Some(None) => Err(Refusal::new(Reason::NotStaged, subject, "a staged bundle", "nothing staged yet")),
         // The core refuses a group that the index does not have.
         None if !in_index => Ok(()),
         None => {

@@ -68,7 +68,7 @@ pub fn is_blank(layout: &Layout) -> Result<bool> {
     }
 }
 
-/// Reads the state. Errors: [`Reason::State`] for anything but a whole one.
+/// Reads the state. Errors: [`Reason::NotSetUp`] where there never was one, [`Reason::State`] for anything else but a whole one.
 pub fn load(layout: &Layout) -> Result<Snapshot> {
     let path = layout.state();
     let refuse = |have: String| Err(Refusal::new(Reason::State, path.display(), "the state that this host has written", have));
@@ -78,11 +78,10 @@ pub fn load(layout: &Layout) -> Result<Snapshot> {
         Err(e) => return refuse(e.have().to_owned()),
     };
     let Some(bytes) = bytes else {
-        return refuse(if is_blank(layout)? {
-            "nothing: this host is not set up (proofmark-verifier init)".to_owned()
-        } else {
-            format!("no {STATE}, though {} is not empty", layout.lib().display())
-        });
+        if is_blank(layout)? {
+            return Err(Refusal::new(Reason::NotSetUp, path.display(), "the state that init writes", "nothing"));
+        }
+        return refuse(format!("no {STATE}, though {} is not empty", layout.lib().display()));
     };
     match json::parse::<State>(&bytes, STATE) {
         Ok(state) => Ok(Snapshot { state, digest: Digest::of(&bytes) }),
@@ -115,10 +114,10 @@ pub fn confirm(host: &Host, judged: &Snapshot, group: &GroupName, started: bool)
     let current = load(&host.layout)?;
     if current.digest != judged.digest {
         return Err(Refusal::new(
-            Reason::State,
+            Reason::StateMoved,
             host.layout.state().display(),
-            "the same state from the first check to the start; run it again, nothing was started",
-            "an update in between",
+            "the same state from the first check to the start",
+            "an update or another start in between",
         ));
     }
     if note {
@@ -145,7 +144,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let layout = Layout::new(root.path());
         assert!(is_blank(&layout).unwrap());
-        assert_eq!(load(&layout).unwrap_err().reason(), Reason::State);
+        assert_eq!(load(&layout).unwrap_err().reason(), Reason::NotSetUp);
         fs::create_dir_all(layout.lib().join("store")).unwrap();
         assert!(!is_blank(&layout).unwrap());
         assert!(load(&layout).unwrap_err().have().contains("is not empty"));

@@ -177,7 +177,7 @@ impl<'a> Entry<'a> {
             let entry = entry.map_err(readable())?;
             let path = below.join(entry.file_name());
             let is_directory = entry.file_type().map_err(readable())?.is_dir();
-            if is_directory && known.iter().any(|file| file.starts_with(&path)) {
+            if is_directory && known.range(path.clone()..).next().is_some_and(|file| file.starts_with(&path)) {
                 self.check_nothing_else(known, &path)?;
             } else if is_directory || !known.contains(&path) {
                 let subject = format!("{FILES}/{}", path.display());

@@ -44,7 +44,7 @@ pub fn verify(host: &Host, group: Option<&GroupName>, extent: Extent) -> Result<
         if staged != Some(file.digest()) {
             let have = staged.map_or_else(|| "nothing staged".to_owned(), |digest| format!("group file {digest} staged"));
             return Err(Refusal::new(
-                Reason::State,
+                Reason::NotStaged,
                 format_args!("group {name}"),
                 format_args!("group file {} staged", file.digest()),
                 have,

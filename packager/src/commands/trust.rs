@@ -30,7 +30,7 @@ enum Command {
 /// Make a new release repository with its first trust document
 ///
 /// Each key is given as HOLDER:NAME=FILE.pub: the person or machine that holds it, the key's name for ever, and its public key file.
-/// Bundles are signed by ci (and builders, where there are any). An index needs ci and a reviewer who is not the proposer. Heads are
+/// Bundles are signed by ci. An index needs ci and a reviewer who is not the proposer. Heads are
 /// signed by the head key, which has no other role. Halts and goes are the operators', or without operators the reviewers'.
 ///
 /// Prints the SHA-256 that every host must pin: hand it to hosts and reviewers over a channel of its own.
@@ -56,13 +56,10 @@ struct Init {
     /// Signs heads; online
     #[arg(long = "head", value_name = "HOLDER:NAME=FILE", required = true, value_parser = key)]
     head: Vec<NamedKey>,
-    /// Rebuilds, and signs the same bundles
-    #[arg(long = "builder", value_name = "HOLDER:NAME=FILE", value_parser = key)]
-    builders: Vec<NamedKey>,
     /// Halts and says go [default: the reviewers]
     #[arg(long = "operator", value_name = "HOLDER:NAME=FILE", value_parser = key)]
     operators: Vec<NamedKey>,
-    /// How many of a group's keys must sign [default: 1]; GROUP is owners, ci, reviewers, head, builders or operators
+    /// How many of a group's keys must sign [default: 1]; GROUP is owners, ci, reviewers, head or operators
     #[arg(long = "threshold", value_name = "GROUP=N", value_parser = threshold)]
     thresholds: Vec<(Party, u64)>,
     /// Secret key of an owner, which signs the document; may be repeated
@@ -92,7 +89,7 @@ fn key(text: &str) -> Result<NamedKey, String> {
 }
 
 fn threshold(text: &str) -> Result<(Party, u64), String> {
-    let parties = [Party::Owners, Party::Ci, Party::Reviewers, Party::Head, Party::Builders, Party::Operators];
+    let parties = [Party::Owners, Party::Ci, Party::Reviewers, Party::Head, Party::Operators];
     let wrong = || "want GROUP=N, as reviewers=2".to_owned();
     let (group, number) = text.split_once('=').ok_or_else(wrong)?;
     let party = parties.into_iter().find(|party| party.word() == group).ok_or_else(wrong)?;
@@ -113,7 +110,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Done, Refusal> {
         (Party::Ci, &init.ci),
         (Party::Reviewers, &init.reviewers),
         (Party::Head, &init.head),
-        (Party::Builders, &init.builders),
         (Party::Operators, &init.operators),
     ];
     let mut members = Vec::new();

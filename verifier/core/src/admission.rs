@@ -399,7 +399,12 @@ impl Chain<'_> {
             return Ok(());
         }
         let want = format!("a group file that may replace bundle {}", active.bundle);
-        Err(Refusal::new(Reason::Transition, subject, want, format_args!("mode {:?}, from {:?}", group.mode, group.from)))
+        let list = if group.from.is_empty() {
+            "nothing".to_owned()
+        } else {
+            group.from.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        };
+        Err(Refusal::new(Reason::Transition, subject, want, format_args!("mode {}, from {}", group.mode, list)))
     }
 
     /// Steps 14 and 15: whether what is staged may start now.
@@ -414,7 +419,7 @@ impl Chain<'_> {
         }
         let active = self.state.groups.get(name).and_then(Option::as_ref).filter(|active| active.group == group.digest());
         let Some(active) = active else {
-            return Err(Refusal::new(Reason::State, subject, format_args!("group file {} staged", group.digest()), "another or none"));
+            return Err(Refusal::new(Reason::NotStaged, subject, format_args!("group file {} staged", group.digest()), "another or none"));
         };
         let Head { issued, expires, version, .. } = *self.head;
         let freshness = &group.freshness;

@@ -92,6 +92,16 @@ pub enum Mode {
     Rollback,
 }
 
+impl std::fmt::Display for Mode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Mode::Install => "install",
+            Mode::Upgrade => "upgrade",
+            Mode::Rollback => "rollback",
+        })
+    }
+}
+
 /// A flag or wire field.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -273,7 +283,7 @@ impl Document for Group {
             return malformed(
                 "from",
                 "empty for install, not empty otherwise".into(),
-                format!("{:?} with {} entries", self.mode, self.from.len()),
+                format!("{} with {} entries", self.mode, self.from.len()),
             );
         }
         if self.mode == Mode::Rollback && self.rollback_targets.binary_search(&bundle).is_err() {

@@ -52,5 +52,7 @@ pub const INTEGER: u64 = (1 << 53) - 1;
 pub const WINDOW_LOG: u32 = 23;
 /// Seconds by which two honest clocks may differ.
 pub const CLOCK_SKEW: i64 = 600;
+/// Latest mtime, seconds: 11 octal digits, as in a ustar header.
+pub const TAR_TIME: i64 = 0o77_777_777_777;
 /// A member path, bytes: what the `name` field of a ustar header holds.
 pub const MEMBER_PATH: usize = 100;

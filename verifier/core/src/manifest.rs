@@ -220,8 +220,12 @@ impl Document for Manifest {
         json::sorted(&ids, limits::FLAGS, "flags")?;
         let paths: Vec<&MemberPath> = self.files.iter().map(|file| &file.path).collect();
         json::sorted(&paths, limits::FILES, "files")?;
+        if self.source.time.unix() > limits::TAR_TIME {
+            return Err(Refusal::new(Reason::Limit, "source.time", "a time that 11 octal digits hold", self.source.time));
+        }
         self.launch.check(self)?;
         let overlaid: BTreeSet<&str> = self.files.iter().filter_map(|file| file.path.split().0).collect();
+        json::at_most(overlaid.len(), limits::HOSTS, "hosts with files of their own")?;
         self.check_tree(None)?;
         overlaid.into_iter().try_for_each(|host| self.check_tree(Some(host)))
     }

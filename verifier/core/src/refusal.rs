@@ -36,7 +36,7 @@ reasons! {
     /// The ledger lost or changed an entry.
     LedgerShrunk = 79 "ledger-shrunk" next "put the entry back: a ledger only grows, and an id may go from active to retired and nothing else";
     /// A key group's threshold is not met.
-    Threshold = 80 "threshold" next "get the missing signatures (proofmark approve), then publish again";
+    Threshold = 80 "threshold" next "get the missing signatures (a reviewer: proofmark approve), publish again; on a host, try another mirror";
     /// The second person is the first one.
     SecondPerson = 80 "second-person" next "have somebody other than the proposer review and approve it";
     /// A signature does not verify.
@@ -60,9 +60,9 @@ reasons! {
     /// Two different documents of one version, both signed.
     Equivocation = 84 "equivocation" next "tell your security team now: somebody signed two documents of one version; a next, higher version heals it";
     /// The host runs something that the new group file does not replace.
-    Transition = 84 "transition" next "publish an index whose `from` names the bundle this host has";
+    Transition = 84 "transition" next "release again and name the bundle this host has: proofmark release --also-from SHA256";
     /// The head is too old for what is asked.
-    Expired = 85 "expired" next "publish a new head (proofmark head) and run proofmark-verifier update";
+    Expired = 85 "expired" next "proofmark-verifier update; if there is no newer head, whoever holds its key signs one: proofmark head";
     /// The host is listed by two groups.
     HostInTwoGroups = 86 "host-in-two-groups" next "publish an index that lists the host once";
     /// A halt is in force.
@@ -91,6 +91,12 @@ reasons! {
     Clock = 93 "clock" next "set the host's clock (for example with chrony), then try again";
     /// The host's state is missing, damaged or contradicts itself.
     State = 94 "state" next "do not delete it: restore /var/lib/proofmark, or set the host up anew with the people who sign for the index";
+    /// The host was never set up.
+    NotSetUp = 94 "not-set-up" next "set this host up, once: proofmark-verifier init";
+    /// What the newest index assigns is not staged.
+    NotStaged = 94 "not-staged" next "proofmark-verifier update";
+    /// The state moved on during a start.
+    StateMoved = 95 "state-moved" next "run it again: an update came in between, and nothing was started";
     /// The host is already set up.
     StateExists = 94 "state-exists" next "this host has been set up before; use proofmark-verifier update";
     /// Reading or writing failed; says nothing about the content.
