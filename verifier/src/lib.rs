@@ -23,7 +23,7 @@ pub mod host;
 pub mod init;
 pub mod launch;
 pub mod mounts;
-mod os;
+pub mod os;
 pub mod paths;
 pub mod report;
 pub mod run;

@@ -1,6 +1,6 @@
-//! The only unsafe code of the host side: two system calls that rustix marks unsafe. Both are safe here for the reason given.
+//! The only unsafe code of Proofmark: two system calls that rustix marks unsafe. Both are safe here for the reason given.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "the two calls below, each with its reason")]
 
 use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
 use rustix::thread::UnshareFlags;
@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 /// unshare(2) of the mount namespace, and of the user namespace if asked.
-pub(crate) fn unshare_mounts(user_namespace: bool) -> io::Result<()> {
+pub fn unshare_mounts(user_namespace: bool) -> io::Result<()> {
     let mut flags = UnshareFlags::NEWNS;
     if user_namespace {
         flags |= UnshareFlags::NEWUSER;

@@ -10,9 +10,7 @@ use hakoniwa::{Container, MountOptions, Namespace};
 use rustix::fs::{Gid, Mode, Uid};
 use rustix::mount::{MountPropagationFlags, mount_bind_recursive, mount_change};
 use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
-use rustix::thread::{
-    CpuSet, UnshareFlags, sched_getaffinity, sched_setaffinity, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
-};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::{Request, SETUP_FAILED, Spec};
 use crate::exit::{IoContext, IoError};
@@ -111,7 +109,7 @@ fn bind(container: &mut Container, from: &Path, to: &str, read_only: bool) -> Re
 /// Root only: binds everything to where the outer user can walk, in a mount namespace of our own.
 /// A toolchain in /root/.rustup is readable for all but for the closed door of /root.
 fn stage_mounts(spec: &mut Spec, stage: &Path) -> Result<(), IoError> {
-    unshare_mounts().at("unshare the mounts of", stage)?;
+    proofmark_verifier::os::unshare_mounts(false).at("unshare the mounts of", stage)?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).map_err(io::Error::from).at("make private", "/")?;
     // The worker's umask is one of the things that must not matter.
     let umask = rustix::process::umask(Mode::from_raw_mode(0o022));
@@ -122,15 +120,6 @@ fn stage_mounts(spec: &mut Spec, stage: &Path) -> Result<(), IoError> {
         *from = to;
     }
     rustix::process::umask(umask);
-    Ok(())
-}
-
-fn unshare_mounts() -> io::Result<()> {
-    #[expect(unsafe_code, reason = "rustix has no safe wrapper")]
-    // SAFETY: the call is unsafe because of UnshareFlags::FILES, which would break I/O safety; only NEWNS is passed.
-    unsafe {
-        rustix::thread::unshare_unsafe(UnshareFlags::NEWNS)?;
-    }
     Ok(())
 }
 
