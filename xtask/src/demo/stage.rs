@@ -85,7 +85,7 @@ impl Stage {
         tools.args(["build", "--quiet", "--locked", "-p", "proofmark", "-p", "proofmark-verifier"]);
         self.wait(tools, "compile the tools")?;
         let mut venue = tool::cargo();
-        venue.args(["build", "--quiet", "--locked", "-p", "venue-sim"]).current_dir(tool::router());
+        venue.args(["build", "--quiet", "--locked", "-p", "venue-sim", "--target-dir", "target"]).current_dir(tool::router());
         self.wait(venue, "compile the venue simulator")
     }
 
