@@ -39,7 +39,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     for program in PROGRAMS.iter().filter(|program| args.filter.as_ref().is_none_or(|filter| program.name.contains(filter.as_str()))) {
         let dir = tempfile::tempdir()?;
         let workspace = checkout(program, dir.path())?;
-        tool::run(Command::new(&proofmark).arg("init").current_dir(&workspace))?;
+        tool::output(Command::new(&proofmark).arg("init").current_dir(&workspace))?;
         git(&workspace, &["add", "-A", "-f"])?;
         git(&workspace, &["commit", "-q", "-m", "proofmark init"])?;
         let begin = Instant::now();
