@@ -56,8 +56,8 @@ pub fn verify(host: &Host, group: Option<&GroupName>, extent: Extent) -> Result<
         if extent == Extent::Bundle {
             entry.check_bundle(chain.trust(), &entry.signatures(chain.trust())?, true)?;
         }
-        let what = if extent == Extent::Bundle { "bundle, signatures and files" } else { "files" };
-        lines.push(format!("ok: {name}: {} {}: {} {what}", manifest.product, manifest.release, manifest.files.len()));
+        let what = if extent == Extent::Bundle { "the bundle, its signatures and every file" } else { "every file" };
+        lines.push(format!("ok: {name}: {} {}: {what}", manifest.product, manifest.release));
         groups.insert(
             name.to_string(),
             json!({ "product": manifest.product, "release": manifest.release, "bundle": file.bundle.digest()?, "files": manifest.files.len() }),
