@@ -22,6 +22,8 @@ pub enum Party {
     Owners,
     /// The machine that builds: signs bundles, and proposes indexes.
     Ci,
+    /// Build the same again and sign the same bytes, each by itself.
+    Builders,
     /// The second person: signs indexes.
     Reviewers,
     /// Signs heads.
@@ -36,6 +38,7 @@ impl Party {
         match self {
             Party::Owners => "owners",
             Party::Ci => "ci",
+            Party::Builders => "builders",
             Party::Reviewers => "reviewers",
             Party::Head => "head",
             Party::Operators => "operators",
@@ -68,6 +71,9 @@ pub enum CeremonyError {
     /// One key name, two keys or holders.
     #[error("key {0} is given twice, with other bytes or another holder")]
     Twice(Name),
+    /// A threshold for a group that nobody is in.
+    #[error("threshold for {0}, which has no key")]
+    Nobody(&'static str),
     /// The machine gave no randomness.
     #[error("no random numbers: {0}")]
     Random(String),
@@ -82,6 +88,10 @@ impl Refuse for CeremonyError {
                 .want("the same file and holder wherever the name stands")
                 .have("two")
                 .next("give each key a name of its own"),
+            Self::Nobody(group) => Refusal::new(Exit::Trust, "threshold-of-nobody", "a threshold for a key group without keys", group)
+                .want("keys for that group, or no threshold")
+                .have("no key")
+                .next("name its keys with the option of that name, or drop the threshold"),
             Self::Random(why) => Refusal::new(Exit::Platform, "random", "this machine gave no random numbers", why).next("try again"),
         }
     }
@@ -98,7 +108,7 @@ pub fn new_repository() -> Result<RepositoryId, CeremonyError> {
     data_encoding::HEXLOWER.encode(&bytes).parse().map_err(|why: &str| CeremonyError::Random(why.into()))
 }
 
-/// The first trust document. Bundles are signed by CI; halt and go are the operators' or,
+/// The first trust document. Bundles are signed by CI and, where there are any, by builders; halt and go are the operators' or,
 /// without operators, the reviewers'. `thresholds` holds what is not 1.
 ///
 /// # Errors
@@ -120,6 +130,9 @@ pub fn first_trust(
         group.keys.push(name.clone());
         group.keys.sort();
     }
+    if let Some(party) = thresholds.keys().find(|party| !groups.contains_key(party)) {
+        return Err(CeremonyError::Nobody(party.word()));
+    }
     let role = |parties: &[Party]| {
         // A group that nobody is in stays out; the core says which role is then without one.
         let named = |party: &Party| Some((party.word().parse().ok()?, groups.get(party)?.clone()));
@@ -135,7 +148,7 @@ pub fn first_trust(
         roles: Roles {
             trust: role(&[Party::Owners]),
             index: role(&[Party::Ci, Party::Reviewers]),
-            bundle: role(&[Party::Ci]),
+            bundle: role(&[Party::Ci, Party::Builders]),
             head: role(&[Party::Head]),
             halt: role(&[stop]),
             go: role(&[stop]),

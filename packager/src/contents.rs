@@ -12,6 +12,7 @@ use proofmark_core::name::MemberPath;
 use proofmark_core::signature::Kind;
 use proofmark_core::{Digest, Reason, Refusal};
 
+use crate::builders;
 use crate::repository::{Repository, RepositoryError, buildinfo_path, bundle_path};
 use crate::store::Stored;
 
@@ -32,17 +33,40 @@ pub struct Contents {
 }
 
 /// Checks the bundle that a group file names, as it lies in the repository: role `bundle`, every byte, and the buildinfo beside it.
+///
+/// # Errors
+/// [`RepositoryError::Unsigned`] when signatures are missing and all that is there is in order.
 pub fn check_published(repository: &Repository, group: &Group) -> Result<Contents, RepositoryError> {
+    match check_proposed(repository, group)? {
+        (contents, None) => Ok(contents),
+        (_, Some(missing)) => Err(builders::unsigned(repository, group, missing)?),
+    }
+}
+
+/// The same for a bundle that builders may still be at work on: one key group is met, and what the others lack is told, not refused.
+pub fn check_proposed(repository: &Repository, group: &Group) -> Result<(Contents, Option<Refusal>), RepositoryError> {
     let (digest, file) = (group.bundle.digest()?, group.bundle_file());
     let path = bundle_path(digest, &file);
     let mut reader = repository.open_file(&path)?;
-    bundle::verify(repository.trust(), group, &repository.signatures(&path, Kind::Bundle)?, &mut reader)?;
+    let signatures = repository.signatures(&path, Kind::Bundle)?;
+    let missing = match bundle::verify(repository.trust(), group, &signatures, &mut reader) {
+        Ok(_) => None,
+        // Every signature that is there is valid: the core counts after it has verified.
+        Err(refusal) if refusal.reason() == Reason::Threshold => {
+            let signers = signatures.into_iter().map(|(name, _)| name).collect();
+            if !builders::is_begun(repository.trust(), &signers) {
+                return Err(builders::unsigned(repository, group, refusal)?);
+            }
+            Some(refusal)
+        }
+        Err(refusal) => return Err(refusal.into()),
+    };
     let contents = check_bytes(group, &mut *reader)?;
     let path = buildinfo_path(digest, &file);
     let buildinfo = repository.read(&path, BUILDINFO)?;
     let buildinfo = buildinfo.ok_or_else(|| RepositoryError::Missing { path: path.clone(), place: repository.place() })?;
     contents.manifest.buildinfo.check(Digest::of(&buildinfo), path)?;
-    Ok(contents)
+    Ok((contents, missing))
 }
 
 /// Checks the bundle of a group file that an accepted index pins, whoever signed it: to compare with, after a key may have gone.

@@ -10,6 +10,7 @@ use proofmark_core::json::{self, Document};
 use proofmark_core::signature::{Kind, SignedFile, Verified, file_name};
 use proofmark_core::{Reason, Time, limits};
 
+use crate::builders;
 use crate::exit::{Exit, Refusal, Refuse};
 use crate::keys::SecretKey;
 use crate::repository::{Repository, RepositoryError};
@@ -54,7 +55,11 @@ pub fn publish(repository: &Repository, key: &SecretKey, now: Time, seconds: i64
     let trust = repository.trust();
     let signer = Signer::new(trust, Kind::Head, key)?;
     let _lock = repository.lock()?;
-    let index = repository.published()?.ok_or(HeadError::NoIndex)?.index;
+    let published = repository.published()?.ok_or(HeadError::NoIndex)?;
+    for group in published.groups.values() {
+        builders::check(repository, trust, group)?;
+    }
+    let index = published.index;
     let (newest, before) = repository.newest_head()?;
     if let Some(before) = &before
         && now < before.issued

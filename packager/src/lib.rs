@@ -13,6 +13,7 @@
 
 pub mod assignment;
 pub mod build;
+pub mod builders;
 pub mod buildinfo;
 pub mod cc;
 pub mod ceremony;

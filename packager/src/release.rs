@@ -16,6 +16,7 @@ use proofmark_core::signature::{Kind, file_name};
 use serde::Serialize;
 
 use crate::build::Built;
+use crate::builders;
 use crate::buildinfo::Output;
 use crate::config::Config;
 use crate::contents;
@@ -125,7 +126,7 @@ pub fn release(
         None => Ledger::default(),
     };
     let programs: Vec<_> = product.outputs.iter().map(|output| (output.path.clone(), product.staged.join(&output.path))).collect();
-    let notes = ledger.check_programs(&programs)?;
+    let mut notes = ledger.check_programs(&programs)?;
 
     let mut packed = BTreeMap::new();
     let mut plans = Vec::new();
@@ -154,6 +155,10 @@ pub fn release(
         let mut open = || bundle.open();
         let signature = signer.sign(Kind::Bundle, None, &bundle.file, &mut bundle.open()?)?;
         repository.write_bundle(bundle.packed.digest, &bundle.file, product.buildinfo, (signer.name(), &signature), &mut open)?;
+        if let Some(missing) = builders::lacks(repository, trust, bundle.packed.digest, &bundle.file)? {
+            let next = format!("proofmark reproduce {} --from {} --sign NAME.key --source CLONE", bundle.packed.digest, repository.place());
+            notes.push(format!("{environment}: hosts want {}, have {}; each builder runs: {next}", missing.want(), missing.have()));
+        }
         bundles.push(Bundle { environment: environment.clone(), sha256sum: bundle.entry.sha256sum.clone(), size: bundle.packed.size });
     }
     let proposal = if draft.is_empty() {

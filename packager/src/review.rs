@@ -36,6 +36,8 @@ pub struct Review {
     pub signatures: Vec<String>,
     /// What is still missing before it can be published; `None` when nothing is.
     pub missing: Option<String>,
+    /// Bundles that hosts would still refuse for want of a builder's signature, one a line.
+    pub unsigned: Vec<String>,
     /// Groups that change.
     pub changes: Vec<GroupChange>,
     /// Groups that stay as they are.
@@ -94,6 +96,7 @@ pub fn review(repository: &Repository, proposal: &Proposal) -> Result<Review, Pr
     let trust = repository.trust();
     let mut changes = Vec::new();
     let mut unchanged = Vec::new();
+    let mut unsigned = Vec::new();
     let mut programs: BTreeMap<String, BTreeMap<GroupName, Vec<(String, Digest)>>> = BTreeMap::new();
     for (name, group) in &proposal.next.groups {
         if proposal.next.is_unchanged(name, proposal.previous.as_ref()) {
@@ -101,7 +104,8 @@ pub fn review(repository: &Repository, proposal: &Proposal) -> Result<Review, Pr
             continue;
         }
         let old = proposal.previous.as_ref().and_then(|previous| previous.groups.get(name));
-        let after = contents::check_published(repository, group)?;
+        let (after, missing) = contents::check_proposed(repository, group)?;
+        unsigned.extend(missing.map(|missing| format!("bundle of {name}: {}; have {}", missing.want(), missing.have())));
         let before = old.map(|old| contents::check_pinned(repository, old)).transpose()?;
         let list =
             after.manifest.files.iter().filter(|file| file.mode == FileMode::Program).map(|file| (file.path.to_string(), file.sha256));
@@ -121,6 +125,7 @@ pub fn review(repository: &Repository, proposal: &Proposal) -> Result<Review, Pr
         proposer: proposal.next.index.proposer.clone(),
         signatures: proposal.signers.iter().map(holder).collect(),
         missing: met.err().map(|refusal| format!("{}; have {}", refusal.want(), refusal.have())),
+        unsigned,
         changes,
         unchanged,
         notes: programs.iter().filter_map(|(release, groups)| same_programs(release, groups)).collect(),

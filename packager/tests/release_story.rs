@@ -12,8 +12,10 @@ use proofmark::keys::{self, SecretKey};
 use proofmark::progress::Silent;
 use proofmark::release::{self, Product, ReleaseError, Released, Request};
 use proofmark::repository::Repository;
+use proofmark::signing::Signer;
 use proofmark::source::Source;
 use proofmark::store::Directory;
+use proofmark_core::signature::Kind;
 use proofmark_verifier::durable::{Disk, Probe, Step};
 
 const LEDGER: &str = r#"
@@ -81,13 +83,18 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// A world whose `trust init` has more arguments.
+    fn with(more: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let world =
             World { dir, release: "1.2".into(), program: b"\x7fELF rlp: order".to_vec(), ledger: LEDGER.into(), hosts: String::new() };
-        for name in ["root-1", "ci-1", "alice-1", "bob-1", "head-1", "mallory-1"] {
+        for name in ["root-1", "ci-1", "alice-1", "bob-1", "head-1", "mallory-1", "carol-1", "dave-1"] {
             ok(world.proofmark(&["key", "new", name, "--out", "keys", "--dangerous-no-password"]));
         }
-        ok(world.proofmark(&[
+        let fixed = [
             "trust",
             "init",
             "--repository",
@@ -104,7 +111,8 @@ impl World {
             "clock:head-1=keys/head-1.pub",
             "--sign",
             "keys/root-1.key",
-        ]));
+        ];
+        ok(world.proofmark(&[&fixed, more].concat()));
         world
     }
 
@@ -293,6 +301,69 @@ fn attack_2_the_second_person_is_a_second_person() {
     ok(world.approve("bob-1"));
     ok(world.publish());
     refused(world.approve("bob-1"), 2, "no-proposal");
+}
+
+#[test]
+fn what_builders_have_not_signed_is_not_published_and_gets_no_head() {
+    let builders = ["--builder", "carol:carol-1=keys/carol-1.pub", "--builder", "dave:dave-1=keys/dave-1.pub"];
+    let world = World::with(&[&builders[..], &["--threshold", "builders=2"]].concat());
+    let released = world.release(&["prod"], None).unwrap();
+    assert!(
+        released.notes.iter().any(|note| note.contains("not signed by: carol-1, dave-1") && note.contains("reproduce")),
+        "{released:?}"
+    );
+
+    // The reviewer may be quicker than the builders, and is told.
+    let review = ok(world.proofmark(&["review", "--repository", "releases"]));
+    assert!(review.contains("missing      bundle of prod/router: 2 of 2 signatures of key group builders"), "{review}");
+    ok(world.approve("alice-1"));
+    let before = world.files();
+    let says = refused(world.publish(), 80, "threshold");
+    assert!(says.contains("not signed by: carol-1, dave-1") && says.contains("proofmark reproduce "), "{says}");
+    assert_eq!(world.files(), before, "a refusal writes nothing");
+
+    let (bundle, file) = (released.bundles[0].sha256sum.clone(), "router-1.2-prod+x86_64-unknown-linux-gnu.tar.zst");
+    let path = bundle.split_once("  ").unwrap().1;
+    assert!(path.ends_with(file));
+    for key in ["carol-1", "dave-1"] {
+        let (repository, key) = (world.repository(), world.key(key));
+        let signer = Signer::new(repository.trust(), Kind::Bundle, &key).unwrap();
+        let mut open = || repository.open_file(path);
+        let signature = signer.sign(Kind::Bundle, None, file, &mut open().unwrap()).unwrap();
+        repository.write_signature(path, Kind::Bundle, None, signer.name(), &signature, true, &mut open).unwrap();
+    }
+    ok(world.publish());
+    let head = || world.proofmark(&["head", "--repository", "releases", "--key", "keys/head-1.key"]);
+    ok(head());
+    std::fs::remove_file(world.path(&format!("releases/{path}.dave-1.minisig"))).unwrap();
+    let says = refused(head(), 80, "threshold");
+    assert!(says.contains("not signed by: dave-1"), "{says}");
+    refused(world.proofmark(&["publish", "1", "--repository", "releases"]), 80, "threshold");
+}
+
+#[test]
+fn a_threshold_of_builders_without_builders_is_refused() {
+    let world = World::new();
+    let output = world.proofmark(&[
+        "trust",
+        "init",
+        "--repository",
+        "others",
+        "--owner",
+        "root:root-1=keys/root-1.pub",
+        "--ci",
+        "ci:ci-1=keys/ci-1.pub",
+        "--reviewer",
+        "alice:alice-1=keys/alice-1.pub",
+        "--head",
+        "clock:head-1=keys/head-1.pub",
+        "--sign",
+        "keys/root-1.key",
+        "--threshold",
+        "builders=2",
+    ]);
+    refused(output, 92, "threshold-of-nobody");
+    assert!(!world.path("others").exists());
 }
 
 #[test]

@@ -71,6 +71,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Done, Refusal> {
         ),
         Some(refusal) => format!("signed by {}; still missing: {}, have {}\n", signer.name(), refusal.want(), refusal.have()),
     };
+    for unsigned in &review.unsigned {
+        words += &format!("before it can be published, builders sign: {unsigned}\n");
+    }
     let json = json!({ "ok": true, "version": version, "signed_by": signer.name(), "complete": missing.is_none(), "review": review });
     Ok(Done { data: format!("proposals/{version}/{file}.{}.minisig\n", signer.name()), json: format!("{json:#}\n"), words })
 }

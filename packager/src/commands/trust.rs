@@ -30,7 +30,8 @@ enum Command {
 /// Make a new release repository with its first trust document
 ///
 /// Each key is given as HOLDER:NAME=FILE.pub: the person or machine that holds it, the key's name for ever, and its public key file.
-/// Bundles are signed by ci. An index needs ci and a reviewer who is not the proposer. Heads are
+/// Bundles are signed by ci and, where there are any, by independent builders: people who build the same commit again on machines of
+/// their own and sign the same bytes (proofmark reproduce --sign). An index needs ci and a reviewer who is not the proposer. Heads are
 /// signed by the head key, which has no other role. Halts and goes are the operators', or without operators the reviewers'.
 ///
 /// Prints the SHA-256 that every host must pin: hand it to hosts and reviewers over a channel of its own.
@@ -39,6 +40,7 @@ enum Command {
     proofmark trust init --repository releases \\\n    \
     --owner root:root-1=keys/root-1.pub --ci ci:ci-1=keys/ci-1.pub \\\n    \
     --reviewer alice:alice-1=keys/alice-1.pub --reviewer bob:bob-1=keys/bob-1.pub \\\n    \
+    --builder carol:carol-1=keys/carol-1.pub --builder dave:dave-1=keys/dave-1.pub --threshold builders=2 \\\n    \
     --head clock:head-1=keys/head-1.pub --sign keys/root-1.key")]
 struct Init {
     /// Directory of the new repository
@@ -50,6 +52,9 @@ struct Init {
     /// The machine that builds
     #[arg(long = "ci", value_name = "HOLDER:NAME=FILE", required = true, value_parser = key)]
     ci: Vec<NamedKey>,
+    /// Independent builder: must sign every bundle too, after building it again
+    #[arg(long = "builder", value_name = "HOLDER:NAME=FILE", value_parser = key)]
+    builders: Vec<NamedKey>,
     /// The second person
     #[arg(long = "reviewer", value_name = "HOLDER:NAME=FILE", required = true, value_parser = key)]
     reviewers: Vec<NamedKey>,
@@ -59,7 +64,7 @@ struct Init {
     /// Halts and says go [default: the reviewers]
     #[arg(long = "operator", value_name = "HOLDER:NAME=FILE", value_parser = key)]
     operators: Vec<NamedKey>,
-    /// How many of a group's keys must sign [default: 1]; GROUP is owners, ci, reviewers, head or operators
+    /// How many of a group's keys must sign [default: 1]; GROUP is owners, ci, builders, reviewers, head or operators
     #[arg(long = "threshold", value_name = "GROUP=N", value_parser = threshold)]
     thresholds: Vec<(Party, u64)>,
     /// Secret key of an owner, which signs the document; may be repeated
@@ -89,7 +94,7 @@ fn key(text: &str) -> Result<NamedKey, String> {
 }
 
 fn threshold(text: &str) -> Result<(Party, u64), String> {
-    let parties = [Party::Owners, Party::Ci, Party::Reviewers, Party::Head, Party::Operators];
+    let parties = [Party::Owners, Party::Ci, Party::Builders, Party::Reviewers, Party::Head, Party::Operators];
     let wrong = || "want GROUP=N, as reviewers=2".to_owned();
     let (group, number) = text.split_once('=').ok_or_else(wrong)?;
     let party = parties.into_iter().find(|party| party.word() == group).ok_or_else(wrong)?;
@@ -108,6 +113,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Done, Refusal> {
     let parties = [
         (Party::Owners, &init.owners),
         (Party::Ci, &init.ci),
+        (Party::Builders, &init.builders),
         (Party::Reviewers, &init.reviewers),
         (Party::Head, &init.head),
         (Party::Operators, &init.operators),

@@ -25,6 +25,16 @@ pub enum RepositoryError {
         /// The repository.
         place: String,
     },
+    /// A bundle lacks signatures that every host demands.
+    #[error("bundle {bundle}: {}: {}", .missing.want(), .missing.have())]
+    Unsigned {
+        /// The bundle.
+        bundle: Digest,
+        /// The core's words: which group, how many, who has not signed.
+        missing: proofmark_core::Refusal,
+        /// The repository.
+        place: String,
+    },
     /// A file of that name has other bytes.
     #[error("{path}: exists with other content")]
     Different {
@@ -50,6 +60,14 @@ impl Refuse for RepositoryError {
                 .want(format!("the file in {place}"))
                 .have("no such file")
                 .next("restore it from a mirror; every file but `latest` is kept for ever"),
+            Self::Unsigned { bundle, missing, place } => {
+                let next = format!(
+                    "each builder who is missing builds it again and signs:\n\
+                     proofmark reproduce {bundle} --from {place} --sign NAME.key --source CLONE\n\
+                     (what CI has not signed, CI releases again: proofmark release)"
+                );
+                missing.refusal().next(next)
+            }
             Self::Different { path, there, new } => {
                 Refusal::new(Exit::Rollback, "already-written", "a file of a repository is written once and never changed", path)
                     .want(format!("no file, or sha256 {new}"))

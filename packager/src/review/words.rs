@@ -18,6 +18,9 @@ impl Review {
         if let Some(missing) = &self.missing {
             let _ = writeln!(out, "  missing      {missing}");
         }
+        for unsigned in &self.unsigned {
+            let _ = writeln!(out, "  missing      {unsigned}");
+        }
         for change in &self.changes {
             change.write(&mut out);
         }

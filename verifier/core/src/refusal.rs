@@ -36,7 +36,7 @@ reasons! {
     /// The ledger lost or changed an entry.
     LedgerShrunk = 79 "ledger-shrunk" next "put the entry back: a ledger only grows, and an id may go from active to retired and nothing else";
     /// A key group's threshold is not met.
-    Threshold = 80 "threshold" next "get the missing signatures (a reviewer: proofmark approve), publish again; on a host, try another mirror";
+    Threshold = 80 "threshold" next "get the missing signatures (a reviewer: proofmark approve; a builder: proofmark reproduce --sign), publish again; on a host, try another mirror";
     /// The second person is the first one.
     SecondPerson = 80 "second-person" next "have somebody other than the proposer review and approve it";
     /// A signature does not verify.
