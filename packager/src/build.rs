@@ -87,7 +87,8 @@ pub fn double_build(options: &Options, progress: &dyn Progress) -> Result<Built,
     interrupt::check()?;
     progress.step(&format!("unpacking {} crates", crates.len()));
     vendor::vendor(&cargo, &inputs.source(), &crates, &inputs.vendor(), source.time, progress)?;
-    inputs.settings(&vendor::source_replacement(&crates, "/vendor"), source.time)?;
+    let root = sandbox::Root::Host;
+    inputs.settings(&vendor::source_replacement(&crates, "/vendor"), &root, source.time)?;
 
     let argv = cargo_build(&config, &target, &flags);
     let mut env = sandbox::environment(source.time);
@@ -102,7 +103,7 @@ pub fn double_build(options: &Options, progress: &dyn Progress) -> Result<Built,
         }
         let directory = base.join(["target", "another-target-directory"][number]);
         files::create(&directory)?;
-        let spec = inputs.spec(&toolchain.directory, &directory, &env);
+        let spec = inputs.spec(&root, &toolchain.directory, &directory, &env);
         let outside = outside(number);
         if number == 0 {
             sandbox::probe(&options.worker, &spec, &outside)?;

@@ -49,6 +49,36 @@ pub fn symlink(target: &str, path: &Path, seconds: u64) -> Result<(), IoError> {
         .at("set the time of", path)
 }
 
+/// Copies the directories, regular files and links below `from`, if there are any, into the directory `to`. Modes become 0755 or
+/// 0644, as in [`write`].
+pub fn copy_tree(from: &Path, to: &Path, seconds: u64) -> Result<(), IoError> {
+    for entry in if from.is_dir() { listed(from)? } else { Vec::new() } {
+        let Some(name) = entry.file_name() else { continue };
+        let meta = fs::symlink_metadata(&entry).at("inspect", &entry)?;
+        let new = to.join(name);
+        if meta.is_dir() {
+            create(&new)?;
+            copy_tree(&entry, &new, seconds)?;
+        } else if meta.is_file() {
+            let bytes = fs::read(&entry).at("read", &entry)?;
+            write(&new, &bytes, meta.permissions().mode() & 0o111 != 0, seconds)?;
+        } else if let Ok(target) = fs::read_link(&entry)
+            && let Some(target) = target.to_str()
+        {
+            symlink(target, &new, seconds)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a file or a link, if it is there.
+pub fn remove(path: &Path) -> Result<(), IoError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).at("remove", path),
+        _ => Ok(()),
+    }
+}
+
 /// Sets the time of every directory below and including `root`: last of all, since making a file changes its directory's time.
 pub fn settle(root: &Path, seconds: u64) -> Result<(), IoError> {
     for entry in listed(root)? {

@@ -1,8 +1,8 @@
 //! The only place where code of the project being built runs: cargo, its build scripts, its procedural macros.
 //!
-//! New user, mount, pid, network, IPC and UTS namespaces, by the `hakoniwa` crate. The root is made of the system's /usr, the
-//! toolchain, the source and the crates, all read-only at fixed paths, and one writable directory, /target. What is not listed
-//! in [`Spec`] does not exist inside. Environment, user, host name, umask and working directory are constants.
+//! New user, mount, pid, network, IPC and UTS namespaces, by the `hakoniwa` crate. The root is made of one operating system
+//! ([`Root`]), the toolchain, the source and the crates, all read-only at fixed paths, and one writable directory, /target. What is
+//! not listed in [`Spec`] does not exist inside. Environment, user, host name, umask and working directory are constants.
 //!
 //! Each run has a process of its own, the worker (`proofmark` with [`WORKER`] as its first argument): it takes on what the
 //! sandbox must hide (user, umask, time zone, processor count), and when it dies, the namespace dies with it, and all within.
@@ -32,9 +32,30 @@ pub const WORKER: &str = "__sandbox";
 /// Exit code of a worker whose sandbox could not be set up (hakoniwa's own; cargo never uses it).
 const SETUP_FAILED: i32 = 125;
 
+/// Where the sandbox's operating system comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Root {
+    /// This machine's own /usr, in place and read-only, with its choice of alternatives.
+    Host,
+    /// A tree that was made of locked layers; nothing of this machine.
+    Layers(PathBuf),
+}
+
+impl Root {
+    /// The directory that holds this operating system's `usr`, `bin`, ...
+    pub fn directory(&self) -> &Path {
+        match self {
+            Self::Host => Path::new("/"),
+            Self::Layers(tree) => tree,
+        }
+    }
+}
+
 /// What is in the sandbox.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Spec {
+    /// The operating system.
+    pub root: Root,
     /// Directories of this machine, with their place inside, read-only.
     pub read_only: Vec<(PathBuf, String)>,
     /// Directories of this machine, with their place inside, writable.
@@ -166,30 +187,39 @@ pub fn probe(worker: &Path, spec: &Spec, outside: &Outside) -> Result<(), Sandbo
     }
 }
 
-/// Writes the few files of /etc that programs look for, into the new directory `to`: one user, one group, no host names, and the
-/// system's choice among installed alternatives, since /usr/bin/cc is a link through it.
-pub fn write_etc(to: &Path, time: u64) -> Result<(), IoError> {
+/// Writes /etc into the new directory `to`: what the layers have there, or the system's choice among installed alternatives
+/// (/usr/bin/cc is a link through it); over that, the few files that say who and where: one user, one group, no host names.
+pub fn write_etc(to: &Path, root: &Root, time: u64) -> Result<(), IoError> {
     files::create(to)?;
+    match root {
+        Root::Host => links(Path::new("/etc/alternatives"), &to.join("alternatives"), time)?,
+        Root::Layers(tree) => files::copy_tree(&tree.join("etc"), to, time)?,
+    }
     for (name, text) in [
         ("passwd", "builder:x:1000:1000:builder:/home/builder:/bin/sh\n"),
         ("group", "builder:x:1000:\n"),
         ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"),
         ("hosts", ""),
     ] {
+        files::remove(&to.join(name))?;
         files::write(&to.join(name), text.as_bytes(), false, time)?;
     }
-    let alternatives = Path::new("/etc/alternatives");
-    if alternatives.is_dir() {
-        files::directory(to, Path::new("alternatives"))?;
-        for link in files::listed(alternatives)? {
-            if let (Ok(target), Some(name)) = (fs::read_link(&link), link.file_name())
-                && let Some(target) = target.to_str()
-            {
-                files::symlink(target, &to.join("alternatives").join(name), time)?;
-            }
+    files::settle(to, time)
+}
+
+fn links(from: &Path, to: &Path, time: u64) -> Result<(), IoError> {
+    if !from.is_dir() {
+        return Ok(());
+    }
+    files::create(to)?;
+    for link in files::listed(from)? {
+        if let (Ok(target), Some(name)) = (fs::read_link(&link), link.file_name())
+            && let Some(target) = target.to_str()
+        {
+            files::symlink(target, &to.join(name), time)?;
         }
     }
-    files::settle(to, time)
+    Ok(())
 }
 
 /// The constant part of the environment inside.

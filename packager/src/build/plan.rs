@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::config::Config;
 use crate::exit::{IoContext, IoError};
 use crate::files;
-use crate::sandbox::{self, Outside, Spec};
+use crate::sandbox::{self, Outside, Root, Spec};
 
 /// How many jobs cargo runs, on every machine: build scripts see it as NUM_JOBS.
 const JOBS: &str = "4";
@@ -27,8 +27,8 @@ impl Inputs {
     }
 
     /// The settings that are ours: /etc, and cargo's configuration.
-    pub(super) fn settings(&self, cargo_config: &str, time: u64) -> Result<(), IoError> {
-        sandbox::write_etc(&self.directory.join("etc"), time)?;
+    pub(super) fn settings(&self, cargo_config: &str, root: &Root, time: u64) -> Result<(), IoError> {
+        sandbox::write_etc(&self.directory.join("etc"), root, time)?;
         let directory = self.directory.join("proofmark");
         files::create(&directory)?;
         files::write(&directory.join("cargo.toml"), cargo_config.as_bytes(), false, time)?;
@@ -41,14 +41,14 @@ impl Inputs {
         Ok(())
     }
 
-    pub(super) fn spec(&self, toolchain: &Path, target: &Path, env: &BTreeMap<String, String>) -> Spec {
+    pub(super) fn spec(&self, root: &Root, toolchain: &Path, target: &Path, env: &BTreeMap<String, String>) -> Spec {
         let inside = |name: &str| (self.directory.join(name), format!("/{name}"));
         let mut read_only = vec![(toolchain.to_path_buf(), "/toolchain".to_owned())];
         read_only.extend(["src", "vendor", "etc", "proofmark"].map(inside));
         // rust-src changes the bytes of a binary by being there (paths of the standard library in panics).
         let rust_src = "lib/rustlib/src";
         let hidden = if toolchain.join(rust_src).is_dir() { vec![format!("/toolchain/{rust_src}")] } else { Vec::new() };
-        Spec { read_only, writable: vec![(target.to_path_buf(), "/target".to_owned())], hidden, env: env.clone() }
+        Spec { root: root.clone(), read_only, writable: vec![(target.to_path_buf(), "/target".to_owned())], hidden, env: env.clone() }
     }
 }
 

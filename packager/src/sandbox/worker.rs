@@ -12,7 +12,7 @@ use rustix::mount::{MountPropagationFlags, mount_bind_recursive, mount_change};
 use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-use super::{Request, SETUP_FAILED, Spec};
+use super::{Request, Root, SETUP_FAILED, Spec};
 use crate::exit::{IoContext, IoError};
 
 /// User and group inside, whatever they are outside.
@@ -62,14 +62,18 @@ fn container(spec: &Spec, stage: &Path) -> Result<Container, String> {
     container.gidmap(INNER_ID);
     container.hostname("proofmark");
     container.rootdir(stage.join("root"));
-    // /usr and the names of old that lead into it, as this system has them: a link stays a link.
-    for name in ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"] {
-        match fs::symlink_metadata(name) {
+    // /usr and the names of old that lead into it, as that system has them: a link stays a link.
+    let system = spec.root.directory();
+    for name in ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "opt"] {
+        let (path, inside) = (system.join(name), format!("/{name}"));
+        match fs::symlink_metadata(&path) {
+            // What a host has in /opt, no package put there.
+            Ok(_) if name == "opt" && spec.root == Root::Host => {}
             Ok(meta) if meta.is_symlink() => {
-                let target = fs::read_link(name).at("read", name).map_err(|error| error.to_string())?;
-                container.symlink(&target.to_string_lossy(), name);
+                let target = fs::read_link(&path).at("read", &path).map_err(|error| error.to_string())?;
+                container.symlink(&target.to_string_lossy(), &inside);
             }
-            Ok(meta) if meta.is_dir() => bind(&mut container, Path::new(name), name, true)?,
+            Ok(meta) if meta.is_dir() => bind(&mut container, &path, &inside, true)?,
             _ => {}
         }
     }
@@ -113,7 +117,12 @@ fn stage_mounts(spec: &mut Spec, stage: &Path) -> Result<(), IoError> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).map_err(io::Error::from).at("make private", "/")?;
     // The worker's umask is one of the things that must not matter.
     let umask = rustix::process::umask(Mode::from_raw_mode(0o022));
-    for (number, (from, _)) in spec.read_only.iter_mut().chain(&mut spec.writable).enumerate() {
+    let layers = match &mut spec.root {
+        Root::Layers(tree) => Some(tree),
+        Root::Host => None,
+    };
+    let listed = spec.read_only.iter_mut().chain(&mut spec.writable).map(|(from, _)| from);
+    for (number, from) in layers.into_iter().chain(listed).enumerate() {
         let to: PathBuf = stage.join("m").join(number.to_string());
         fs::create_dir(&to).at("create", &to)?;
         mount_bind_recursive(&*from, &to).map_err(io::Error::from).at("bind", &*from)?;
