@@ -146,8 +146,9 @@ impl<'a> Signer<'a> {
 pub fn role(trust: &Trust, kind: Kind) -> &Role {
     match kind {
         Kind::Trust => &trust.roles.trust,
-        Kind::Index => &trust.roles.index,
+        Kind::Index | Kind::Resume | Kind::Adopt => &trust.roles.index,
         Kind::Head => &trust.roles.head,
+        Kind::Halt => &trust.roles.halt,
         Kind::Bundle => &trust.roles.bundle,
     }
 }

@@ -1,7 +1,7 @@
 //! The head (section 5.4): a short-lived statement of what is current.
 
 use crate::digest::Digest;
-use crate::index::{Pin, check_identity};
+use crate::index::{Pin, check_repository, check_version};
 use crate::json::{self, Document};
 use crate::limits;
 use crate::name::RepositoryId;
@@ -65,7 +65,9 @@ impl Head {
     /// Verifies `head/VERSION.head.json`.
     pub fn verify(trust: &Trust, version: u64, file: &SignedFile) -> Result<Verified<Head>> {
         let head: Verified<Head> = verify_document(trust, &trust.roles.head, Kind::Head, version, file)?;
-        check_identity(&format!("{version}.head.json"), trust, &head.repository, version, head.version)?;
+        let subject = format!("{version}.head.json");
+        check_repository(&subject, trust, &head.repository)?;
+        check_version(&subject, version, head.version)?;
         Ok(head)
     }
 }

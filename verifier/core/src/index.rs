@@ -72,22 +72,23 @@ impl Index {
     pub fn verify(trust: &Trust, version: u64, file: &SignedFile) -> Result<Verified<Index>> {
         let index: Verified<Index> = verify_document(trust, &trust.roles.index, Kind::Index, version, file)?;
         let subject = format!("{version}.index.json");
-        check_identity(&subject, trust, &index.repository, version, index.version)?;
-        let proposers = trust.keys_of(&index.proposer);
-        if proposers.is_empty() {
-            return Err(Refusal::new(Reason::SecondPerson, subject, "a proposer who holds a key", &index.proposer));
-        }
-        let not_counted = Some((&trust.second_person, &proposers));
-        trust.roles.index.check_met(index.signers(), not_counted).map_err(|e| e.within(subject))?;
+        check_repository(&subject, trust, &index.repository)?;
+        check_version(&subject, version, index.version)?;
+        trust.check_second_person(&index.proposer, index.signers()).map_err(|e| e.within(subject))?;
         Ok(index)
     }
 }
 
-/// The document says the repository and the version that its place says.
-pub(crate) fn check_identity(subject: &str, trust: &Trust, repository: &RepositoryId, want: u64, have: u64) -> Result<()> {
-    if *repository != trust.repository {
-        return Err(Refusal::new(Reason::WrongDocument, subject, format_args!("repository {}", trust.repository), repository));
+/// The document says the repository that it was found in.
+pub(crate) fn check_repository(subject: &str, trust: &Trust, have: &RepositoryId) -> Result<()> {
+    if *have != trust.repository {
+        return Err(Refusal::new(Reason::WrongDocument, subject, format_args!("repository {}", trust.repository), have));
     }
+    Ok(())
+}
+
+/// The document says the version that its place says.
+pub(crate) fn check_version(subject: &str, want: u64, have: u64) -> Result<()> {
     if want != have {
         return Err(Refusal::new(Reason::WrongDocument, subject, format_args!("version {want}"), have));
     }

@@ -20,7 +20,7 @@ pub struct Latest {
     pub index: u64,
     /// Version of the newest head; 0: none.
     pub head: u64,
-    /// Halts in force, sorted.
+    /// Halts in force, sorted: as many as fit, those first that the head does not list yet.
     pub halts: Vec<Digest>,
 }
 
@@ -29,6 +29,6 @@ impl Document for Latest {
     const LIMIT: usize = limits::LATEST;
 
     fn check(&self) -> Result<()> {
-        json::sorted(&self.halts, limits::HALTS, "halts")
+        json::sorted(&self.halts, limits::LATEST_HALTS, "halts")
     }
 }

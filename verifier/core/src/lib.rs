@@ -6,16 +6,19 @@
 //! signing keys. Readers are handed in; nothing is written but to sinks handed in. Nothing here panics on input.
 //!
 //! Where a new check belongs:
-//! - about one document alone: its own file ([`trust`], [`index`], [`group`], [`head`], [`manifest`]);
+//! - about one document alone: its own file ([`trust`], [`index`], [`group`], [`head`], [`halt`], [`resume`], [`adopt`],
+//!   [`manifest`]);
 //! - about who signed: [`signature`]; about bytes of a bundle: [`bundle`];
 //! - about how documents fit together, or fit this host: [`admission`].
 
 #![forbid(unsafe_code)]
 
 pub mod admission;
+pub mod adopt;
 pub mod bundle;
 pub mod digest;
 pub mod group;
+pub mod halt;
 pub mod head;
 pub mod index;
 pub mod json;
@@ -25,6 +28,7 @@ pub mod limits;
 pub mod manifest;
 pub mod name;
 pub mod refusal;
+pub mod resume;
 pub mod signature;
 pub mod text;
 pub mod time;

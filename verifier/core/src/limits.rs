@@ -8,6 +8,10 @@ pub const SIGNATURE: usize = 4 << 10;
 pub const TRUST: usize = 64 << 10;
 /// A head, bytes.
 pub const HEAD: usize = 64 << 10;
+/// A halt, and a resume, bytes.
+pub const HALT: usize = 4 << 10;
+/// An adopt document, bytes.
+pub const ADOPT: usize = 64 << 10;
 /// An index, bytes.
 pub const INDEX: usize = 1 << 20;
 /// A group file, bytes.
@@ -34,8 +38,18 @@ pub const TRANSITIONS: usize = 64;
 pub const HISTORY: usize = 4096;
 /// Entries of `flags`.
 pub const FLAGS: usize = 1024;
-/// Entries of `halts`.
+/// Entries of `halts` in a head or an adopt document; halts that a host has latched.
 pub const HALTS: usize = 512;
+/// Entries of `halts` in `latest`.
+pub const LATEST_HALTS: usize = 8;
+/// `reason` of a halt or resume, bytes.
+pub const REASON: usize = 120;
+/// Longest drain of a halt, seconds.
+pub const DRAIN: u64 = 3600;
+/// Longest life of an adopt document, seconds.
+pub const ADOPT_SECONDS: i64 = 604_800;
+/// Groups that one host follows.
+pub const FOLLOWED: usize = 64;
 /// One string in JSON, bytes after unescaping.
 pub const STRING: usize = 4096;
 /// Nesting of JSON objects and arrays.

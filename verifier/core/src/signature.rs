@@ -21,6 +21,12 @@ pub enum Kind {
     Index,
     /// A head.
     Head,
+    /// A halt.
+    Halt,
+    /// A resume.
+    Resume,
+    /// An adopt document.
+    Adopt,
     /// A bundle.
     Bundle,
 }
@@ -32,6 +38,9 @@ impl Kind {
             Kind::Trust => "trust",
             Kind::Index => "index",
             Kind::Head => "head",
+            Kind::Halt => "halt",
+            Kind::Resume => "resume",
+            Kind::Adopt => "adopt",
             Kind::Bundle => "bundle",
         }
     }
@@ -97,28 +106,48 @@ pub struct Signed {
     pub size: u64,
 }
 
-/// Verifies a document of a repository: signatures of `role`, then the role's groups, then the parse.
+/// Verifies a document that has a version: signatures of `role`, then the role's groups, then the parse.
 ///
 /// `version` is the one in the file's name. Errors: [`Reason::BadSignature`], [`Reason::WrongComment`], [`Reason::Threshold`], and those of parsing.
 pub fn verify_document<D: Document>(trust: &Trust, role: &Role, kind: Kind, version: u64, file: &SignedFile) -> Result<Verified<D>> {
-    let name = file_name(kind, version);
+    verify_file(trust, role, kind, Some(version), &file_name(kind, version), file)
+}
+
+/// As [`verify_document`], for a document without a version that is named by a digest.
+pub fn verify_named<D: Document>(trust: &Trust, role: &Role, kind: Kind, digest: Digest, file: &SignedFile) -> Result<Verified<D>> {
+    verify_file(trust, role, kind, None, &digest_name(kind, digest), file)
+}
+
+fn verify_file<D: Document>(
+    trust: &Trust,
+    role: &Role,
+    kind: Kind,
+    version: Option<u64>,
+    name: &str,
+    file: &SignedFile,
+) -> Result<Verified<D>> {
     if file.bytes.len() > D::LIMIT {
         return Err(Refusal::new(
             Reason::Limit,
-            &name,
+            name,
             format_args!("at most {} bytes", D::LIMIT),
             format_args!("{} bytes", file.bytes.len()),
         ));
     }
-    let comment = comment(&trust.repository, kind, Some(version), &name);
-    let signed = verify_signatures(trust, role, &comment, &name, &file.signatures, &mut file.bytes.as_slice(), &|_, _| Ok(()))?;
-    role.check_met(&signed.signers, None).map_err(|e| e.within(&name))?;
-    Ok(Verified::new(json::parse(&file.bytes, &name)?, signed))
+    let comment = comment(&trust.repository, kind, version, name);
+    let signed = verify_signatures(trust, role, &comment, name, &file.signatures, &mut file.bytes.as_slice(), &|_, _| Ok(()))?;
+    role.check_met(&signed.signers, None).map_err(|e| e.within(name))?;
+    Ok(Verified::new(json::parse(&file.bytes, name)?, signed))
 }
 
 /// `N.KIND.json`.
 pub fn file_name(kind: Kind, version: u64) -> String {
     format!("{version}.{}.json", kind.word())
+}
+
+/// `DIGEST.KIND.json`.
+pub fn digest_name(kind: Kind, digest: Digest) -> String {
+    format!("{digest}.{}.json", kind.word())
 }
 
 /// The one signature loop. Reads `reader` to its end once; every signature that is present for a key of `role` must be valid.

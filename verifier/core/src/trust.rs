@@ -46,13 +46,13 @@ pub struct Key {
 pub struct Roles {
     /// Signs trust documents.
     pub trust: Role,
-    /// Signs indexes, and later resumes.
+    /// Signs indexes, resumes and adopt documents.
     pub index: Role,
     /// Signs bundles.
     pub bundle: Role,
     /// Signs heads; online, short-lived statements.
     pub head: Role,
-    /// Signs halts.
+    /// Signs halts: one group with threshold 1, so that any one key stops.
     pub halt: Role,
     /// Signs goes.
     pub go: Role,
@@ -150,6 +150,10 @@ impl Document for Trust {
         if index.len() < 2 {
             return wrong("role index".into(), "at least two key groups: machine and second person", format!("{}", index.len()));
         }
+        let halt: Vec<u64> = self.roles.halt.0.values().map(|group| group.threshold).collect();
+        if halt != [1] {
+            return wrong("role halt".into(), "one key group with threshold 1: any one key stops", format!("thresholds {halt:?}"));
+        }
         if !index.contains_key(&self.second_person) {
             return wrong("second_person".into(), "a key group of role index", self.second_person.to_string());
         }
@@ -225,6 +229,15 @@ impl Trust {
             }
         }
         verify_document(&next, &next.roles.trust, Kind::Trust, version, file)
+    }
+
+    /// Whether `signers` of a document of role `index` meet it with somebody other than its `proposer`.
+    pub fn check_second_person(&self, proposer: &Name, signers: &BTreeSet<Name>) -> Result<()> {
+        let proposers = self.keys_of(proposer);
+        if proposers.is_empty() {
+            return Err(Refusal::new(Reason::SecondPerson, "proposer", "a holder of some key", proposer));
+        }
+        self.roles.index.check_met(signers, Some((&self.second_person, &proposers)))
     }
 
     /// Keys held by `holder`.
