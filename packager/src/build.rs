@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::buildinfo::{self, BuildInfo, Machine, Output};
 use crate::config::{self, Config, ConfigError};
 use crate::exit::{IoContext, IoError};
+use crate::inputs::Collected;
 use crate::progress::Progress;
 use crate::source::{self, Source};
 use crate::{cc, compare, digest, files, interrupt, lockfile, rustflags, sandbox, toolchain, vendor, workspace};
@@ -52,6 +53,8 @@ pub struct Built {
     pub staged: PathBuf,
     /// The programs, sorted by path.
     pub outputs: Vec<Output>,
+    /// Everything it was made of, and where that is.
+    pub inputs: Vec<Collected>,
     /// `buildinfo.json`: the same bytes on every machine with the same inputs.
     pub buildinfo: Vec<u8>,
     /// `machine.json`: facts about this machine, for people; never hashed into anything.
@@ -86,7 +89,7 @@ pub fn double_build(options: &Options, progress: &dyn Progress) -> Result<Built,
     let c_toolchain = cc::record()?;
     interrupt::check()?;
     progress.step(&format!("unpacking {} crates", crates.len()));
-    vendor::vendor(&cargo, &inputs.source(), &crates, &inputs.vendor(), source.time, progress)?;
+    let mut collected = vendor::vendor(&cargo, &inputs.source(), &crates, &inputs.vendor(), source.time, progress)?;
     let root = sandbox::Root::Host;
     inputs.settings(&vendor::source_replacement(&crates, "/vendor"), &root, source.time)?;
 
@@ -127,6 +130,9 @@ pub fn double_build(options: &Options, progress: &dyn Progress) -> Result<Built,
     }
     let staged = base.join("staged");
     let outputs = stage(&first, &staged, source.time)?;
+    // Here, and not before the builds: the second finds the tree elsewhere.
+    collected.push(Collected::source(&source.tree, &inputs.source())?);
+    collected.sort_by(|a, b| a.input.cmp(&b.input));
     let buildinfo = BuildInfo {
         config: &config,
         target: &target,
@@ -140,10 +146,11 @@ pub fn double_build(options: &Options, progress: &dyn Progress) -> Result<Built,
         cargo: &argv,
         env: &env,
         outputs: &outputs,
+        inputs: &collected.iter().map(|collected| &collected.input).collect::<Vec<_>>(),
     };
     let buildinfo = buildinfo::to_json(&buildinfo);
     let machine = buildinfo::machine_json(&Machine::this(seconds));
-    Ok(Built { config, source, target, source_dir: inputs.source(), staged, outputs, buildinfo, machine, work })
+    Ok(Built { config, source, target, source_dir: inputs.source(), staged, outputs, inputs: collected, buildinfo, machine, work })
 }
 
 impl Built {

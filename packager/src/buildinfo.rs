@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::CONTRACT;
 use crate::cc::CToolchain;
 use crate::config::Config;
+use crate::inputs::Input;
 use crate::lockfile::Locked;
 use crate::source::Source;
 use crate::toolchain::Toolchain;
@@ -45,6 +46,8 @@ pub struct BuildInfo<'a> {
     /// The whole environment inside the sandbox.
     pub env: &'a BTreeMap<String, String>,
     pub outputs: &'a [Output],
+    /// Sorted; what `inputs/` of the repository holds.
+    pub inputs: &'a [&'a Input],
 }
 
 /// The document.
@@ -68,6 +71,7 @@ pub fn to_json(info: &BuildInfo<'_>) -> Vec<u8> {
         cargo: &'a [String],
         env: &'a BTreeMap<String, String>,
         outputs: &'a [Output],
+        inputs: &'a [&'a Input],
     }
     #[derive(Serialize)]
     struct SourceEntry<'a> {
@@ -98,6 +102,7 @@ pub fn to_json(info: &BuildInfo<'_>) -> Vec<u8> {
         cargo: info.cargo,
         env: info.env,
         outputs: info.outputs,
+        inputs: info.inputs,
     })
 }
 

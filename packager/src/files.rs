@@ -119,6 +119,7 @@ pub fn regular_below(root: &Path) -> Result<Vec<PathBuf>, IoError> {
     Ok(found)
 }
 
-fn time(seconds: u64) -> SystemTime {
+/// A number of seconds since 1970.
+pub fn time(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }

@@ -26,6 +26,7 @@ pub mod exit;
 pub mod files;
 pub mod head;
 pub mod init;
+pub mod inputs;
 pub mod interrupt;
 pub mod keys;
 pub mod ledger;

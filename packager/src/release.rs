@@ -21,6 +21,7 @@ use crate::buildinfo::Output;
 use crate::config::Config;
 use crate::contents;
 use crate::exit::IoContext;
+use crate::inputs::{self, Collected};
 use crate::keys::SecretKey;
 use crate::ledger::Ledger;
 use crate::pack::{self, Packed};
@@ -48,14 +49,15 @@ pub struct Product<'a> {
     pub staged: &'a Path,
     pub outputs: &'a [Output],
     pub buildinfo: &'a [u8],
+    pub inputs: &'a [Collected],
     /// Where bundles are packed before they are published.
     pub scratch: &'a Path,
 }
 
 impl<'a> From<&'a Built> for Product<'a> {
     fn from(built: &'a Built) -> Self {
-        let Built { config, source, target, source_dir, staged, outputs, buildinfo, .. } = built;
-        Product { config, source, target, source_dir, staged, outputs, buildinfo, scratch: built.work_dir() }
+        let Built { config, source, target, source_dir, staged, outputs, buildinfo, inputs, .. } = built;
+        Product { config, source, target, source_dir, staged, outputs, buildinfo, inputs, scratch: built.work_dir() }
     }
 }
 
@@ -149,6 +151,7 @@ pub fn release(
     if !draft.is_empty() {
         proposal::check_free(repository, &draft)?;
     }
+    inputs::archive(repository, product.inputs, product.scratch, progress)?;
     let mut bundles = Vec::new();
     for (environment, bundle) in &packed {
         progress.step(&format!("publishing the bundle for {environment}"));

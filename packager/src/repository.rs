@@ -4,7 +4,7 @@
 //! must never replace a document, nor a signature of a document that is there, and must never believe `latest`.
 
 use std::collections::BTreeMap;
-use std::io::Cursor;
+use std::io::{Cursor, Read};
 
 use proofmark_core::group::Group;
 use proofmark_core::head::Head;
@@ -178,6 +178,16 @@ impl Repository {
     /// A file, for reading in pieces.
     pub fn open_file(&self, path: &str) -> Result<Box<dyn Stored>, RepositoryError> {
         self.store.open(path)?.ok_or_else(|| self.missing(path))
+    }
+
+    /// Names of the files in a directory, sorted.
+    pub fn list(&self, directory: &str) -> Result<Vec<String>, RepositoryError> {
+        Ok(self.store.list(directory)?)
+    }
+
+    /// Makes a file whose name is its digest; the reader ends in an error where it is not. `false`: it is there already.
+    pub fn create_input(&self, path: &str, content: &mut dyn Read) -> Result<bool, RepositoryError> {
+        Ok(self.store.create(path, content)?)
     }
 
     /// Writes a file once: the same bytes again are fine, others are refused.

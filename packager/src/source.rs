@@ -220,7 +220,7 @@ impl Entry {
 
 /// Whether a link at `path` with this target stays in the tree. `..` is taken only at the front: there it counts from a real
 /// directory; behind another component, that component may be a link itself, and the lexical answer would be wrong.
-fn stays_inside(path: &str, target: &str) -> bool {
+pub(crate) fn stays_inside(path: &str, target: &str) -> bool {
     let depth = path.matches('/').count();
     let parts: Vec<&str> = target.split('/').collect();
     let ups = parts.iter().take_while(|part| **part == "..").count();

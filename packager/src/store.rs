@@ -104,7 +104,7 @@ impl Directory {
 
     /// What a writer that was cut off left behind. Only for who holds the lock.
     fn sweep(&self) -> Result<(), StoreError> {
-        let mut directories: Vec<String> = ["", "trust", "index", "group", "head"].map(str::to_owned).into();
+        let mut directories: Vec<String> = ["", "trust", "index", "group", "head", "inputs"].map(str::to_owned).into();
         for parent in ["bundles", "proposals"] {
             directories.extend(self.list(parent)?.into_iter().map(|name| format!("{parent}/{name}")));
         }

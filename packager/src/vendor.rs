@@ -8,9 +8,12 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
+use proofmark_core::Digest;
+
 use crate::digest;
 use crate::exit::{Exit, IoContext, IoError, Refusal, Refuse};
 use crate::files;
+use crate::inputs::{Collected, Content, Input, Kind};
 use crate::interrupt::{self, Interrupted};
 use crate::lockfile::Locked;
 use crate::progress::Progress;
@@ -119,8 +122,18 @@ impl Refuse for VendorError {
 }
 
 /// Gets every crate of `crates` into `to` (created here), for the exported workspace at `source`.
-pub fn vendor(cargo: &Path, source: &Path, crates: &[Locked], to: &Path, time: u64, progress: &dyn Progress) -> Result<(), VendorError> {
+///
+/// Returns where each of them is, to be archived.
+pub fn vendor(
+    cargo: &Path,
+    source: &Path,
+    crates: &[Locked],
+    to: &Path,
+    time: u64,
+    progress: &dyn Progress,
+) -> Result<Vec<Collected>, VendorError> {
     files::create(to)?;
+    let mut collected = Vec::new();
     let cache = cargo_home(source).join("registry").join("cache");
     let mut fetched = false;
     for (number, krate) in crates.iter().enumerate() {
@@ -128,7 +141,7 @@ pub fn vendor(cargo: &Path, source: &Path, crates: &[Locked], to: &Path, time: u
         if number > 0 && (&crates[number - 1].name, &crates[number - 1].version) == (&krate.name, &krate.version) {
             return Err(VendorError::TwoSources { name: krate.name.clone(), version: krate.version.clone() });
         }
-        let bytes = match find(&cache, krate) {
+        let (bytes, path) = match find(&cache, krate) {
             // Fetching comes first only where something lacks: a machine with a full cache needs no network.
             Err(VendorError::Absent { .. }) if !fetched => {
                 fetched = true;
@@ -138,8 +151,10 @@ pub fn vendor(cargo: &Path, source: &Path, crates: &[Locked], to: &Path, time: u
             other => other?,
         };
         unpack(&bytes, krate, to, time)?;
+        collected.push(as_input(krate, bytes.len(), path));
     }
-    Ok(files::settle(to, time)?)
+    files::settle(to, time)?;
+    Ok(collected)
 }
 
 /// The configuration that makes cargo take every source of `crates` from `directory` and nothing from anywhere else.
@@ -178,8 +193,22 @@ fn fetch(cargo: &Path, source: &Path, progress: &dyn Progress) -> Result<(), Ven
     if outcome.success { Ok(()) } else { Err(VendorError::Fetch { says: outcome.tail(20) }) }
 }
 
-/// The bytes of a crate from any registry's cache, whose digest is the locked one.
-fn find(cache: &Path, krate: &Locked) -> Result<Vec<u8>, VendorError> {
+/// Where the crates of a finished build are, in the user's cache: to be archived by another command than the one that built. Fetches nothing.
+pub fn collect(source: &Path, crates: &[Locked]) -> Result<Vec<Collected>, VendorError> {
+    let cache = cargo_home(source).join("registry").join("cache");
+    let collect = |krate| find(&cache, krate).map(|(bytes, path)| as_input(krate, bytes.len(), path));
+    crates.iter().map(collect).collect()
+}
+
+fn as_input(krate: &Locked, size: usize, path: PathBuf) -> Collected {
+    // A digest of Cargo.lock that is none was refused when the file did not have it.
+    let sha256 = krate.sha256.parse().unwrap_or(Digest::of(b""));
+    let name = format!("{} {}", krate.name, krate.version);
+    Collected { input: Input { kind: Kind::Crate, name, sha256, size: size as u64 }, content: Content::File(path) }
+}
+
+/// The bytes of a crate from any registry's cache, whose digest is the locked one, and the file they are in.
+fn find(cache: &Path, krate: &Locked) -> Result<(Vec<u8>, PathBuf), VendorError> {
     let mut wrong = None;
     for registry in if cache.is_dir() { files::listed(cache)? } else { Vec::new() } {
         let path = registry.join(format!("{}-{}.crate", krate.name, krate.version));
@@ -190,7 +219,7 @@ fn find(cache: &Path, krate: &Locked) -> Result<Vec<u8>, VendorError> {
         // These bytes, not the file: it may change between check and use.
         let have = digest::sha256(&bytes);
         if have == krate.sha256 {
-            return Ok(bytes);
+            return Ok((bytes, path));
         }
         wrong = Some((have, path));
     }
@@ -265,7 +294,7 @@ mod tests {
         std::fs::create_dir(dir.path().join("mirror")).unwrap();
         let bytes = crate_with("a-1.0.0/x", tar::EntryType::Regular);
         std::fs::write(dir.path().join("mirror/a-1.0.0.crate"), &bytes).unwrap();
-        assert_eq!(find(dir.path(), &locked(digest::sha256(&bytes))).unwrap(), bytes);
+        assert_eq!(find(dir.path(), &locked(digest::sha256(&bytes))).unwrap().0, bytes);
         let refusal = find(dir.path(), &locked("00".into())).unwrap_err().refusal();
         assert_eq!((refusal.code, refusal.reason), (Exit::Hash, "crate-checksum"));
         assert!(refusal.want.unwrap().contains("00") && refusal.have.unwrap().contains(&digest::sha256(&bytes)));
@@ -278,7 +307,7 @@ mod tests {
             std::fs::create_dir(dir.path().join(name)).unwrap();
             std::fs::write(dir.path().join(name).join("a-1.0.0.crate"), bytes).unwrap();
         }
-        assert_eq!(find(dir.path(), &locked(digest::sha256(b"good"))).unwrap(), b"good");
+        assert_eq!(find(dir.path(), &locked(digest::sha256(b"good"))).unwrap().0, b"good");
     }
 
     #[test]

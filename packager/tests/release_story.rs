@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proofmark::buildinfo::Output as Program;
 use proofmark::config;
+use proofmark::inputs::{Collected, Content, Input, Kind as InputKind};
 use proofmark::keys::{self, SecretKey};
 use proofmark::progress::Silent;
 use proofmark::release::{self, Product, ReleaseError, Released, Request};
@@ -15,6 +16,7 @@ use proofmark::repository::Repository;
 use proofmark::signing::Signer;
 use proofmark::source::Source;
 use proofmark::store::Directory;
+use proofmark_core::Digest;
 use proofmark_core::signature::Kind;
 use proofmark_verifier::durable::{Disk, Probe, Step};
 
@@ -79,6 +81,7 @@ struct World {
     program: Vec<u8>,
     ledger: String,
     hosts: String,
+    inputs: Vec<Collected>,
 }
 
 impl World {
@@ -89,8 +92,14 @@ impl World {
     /// A world whose `trust init` has more arguments.
     fn with(more: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let world =
-            World { dir, release: "1.2".into(), program: b"\x7fELF rlp: order".to_vec(), ledger: LEDGER.into(), hosts: String::new() };
+        let world = World {
+            dir,
+            release: "1.2".into(),
+            program: b"\x7fELF rlp: order".to_vec(),
+            ledger: LEDGER.into(),
+            hosts: String::new(),
+            inputs: Vec::new(),
+        };
         for name in ["root-1", "ci-1", "alice-1", "bob-1", "head-1", "mallory-1", "carol-1", "dave-1"] {
             ok(world.proofmark(&["key", "new", name, "--out", "keys", "--dangerous-no-password"]));
         }
@@ -160,6 +169,7 @@ impl World {
             staged: &staged,
             outputs: &outputs,
             buildinfo: b"{}\n",
+            inputs: &self.inputs,
             scratch: scratch.path(),
         };
         let request = Request {
@@ -339,6 +349,40 @@ fn what_builders_have_not_signed_is_not_published_and_gets_no_head() {
     let says = refused(head(), 80, "threshold");
     assert!(says.contains("not signed by: dave-1"), "{says}");
     refused(world.proofmark(&["publish", "1", "--repository", "releases"]), 80, "threshold");
+}
+
+#[test]
+fn inputs_are_archived_once_by_digest_and_one_that_changed_since_the_build_is_refused() {
+    let mut world = World::new();
+    let tree = tempfile::tempdir().unwrap();
+    std::fs::write(tree.path().join("main.rs"), "fn main() {}").unwrap();
+    let krate = world.path("a-1.0.0.crate");
+    std::fs::write(&krate, "crate").unwrap();
+    let of = |path: &Path, text: &str| Collected {
+        input: Input { kind: InputKind::Crate, name: "a 1.0.0".into(), sha256: Digest::of(text.as_bytes()), size: text.len() as u64 },
+        content: Content::File(path.into()),
+    };
+    world.inputs = vec![of(&krate, "crate"), Collected::source(&"d".repeat(40), tree.path()).unwrap()];
+    world.release(&["prod"], None).unwrap();
+    let source = &world.inputs[1].input;
+    assert_eq!(std::fs::read(world.path(&format!("releases/{}", world.inputs[0].input.path()))).unwrap(), b"crate");
+    let stream = zstd::decode_all(&*std::fs::read(world.path(&format!("releases/{}", source.path()))).unwrap()).unwrap();
+    assert_eq!((Digest::of(&stream), stream.len() as u64), (source.sha256, source.size));
+
+    // The next release brings one more; the others are not even looked at, and would not be found.
+    std::fs::write(&krate, "changed").unwrap();
+    std::fs::remove_file(tree.path().join("main.rs")).unwrap();
+    let other = world.path("b-1.0.0.crate");
+    std::fs::write(&other, "other").unwrap();
+    world.inputs.push(of(&other, "other"));
+    world.release(&["prod"], None).unwrap();
+    let before = world.files();
+    assert_eq!(before.iter().filter(|(path, _)| path.parent().unwrap().ends_with("inputs")).count(), 3);
+
+    world.inputs.push(of(&krate, "another"));
+    let refusal = proofmark::exit::Refuse::refusal(&world.release(&["prod"], None).unwrap_err());
+    assert_eq!((refusal.code as u8, refusal.reason), (81, "input-changed"));
+    assert_eq!(world.files(), before, "nothing was written");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::cc::CcError;
 use crate::compare::{Cause, Kind, Report};
 use crate::config::ConfigError;
 use crate::exit::{Exit, IoError, Refusal, Refuse};
+use crate::inputs::tree::TreeError;
 use crate::interrupt::Interrupted;
 use crate::lockfile::LockError;
 use crate::rustflags::FlagError;
@@ -29,6 +30,8 @@ pub enum Error {
     Source(#[from] SourceError),
     #[error(transparent)]
     Lock(#[from] LockError),
+    #[error(transparent)]
+    Tree(#[from] TreeError),
     #[error(transparent)]
     Vendor(#[from] VendorError),
     #[error(transparent)]
@@ -74,6 +77,7 @@ impl Refuse for Error {
             Self::Config(error) => error.refusal(),
             Self::Source(error) => error.refusal(),
             Self::Lock(error) => error.refusal(),
+            Self::Tree(error) => error.refusal(),
             Self::Vendor(error) => error.refusal(),
             Self::Toolchain(error) => error.refusal(),
             Self::Cc(error) => error.refusal(),

@@ -14,7 +14,8 @@ use super::{Built, Error};
 use crate::buildinfo::Output;
 use crate::config;
 use crate::exit::{IoContext, IoError};
-use crate::{digest, files, source};
+use crate::inputs::{Collected, Input};
+use crate::{digest, files, lockfile, source, vendor};
 
 /// Largest `buildinfo.json`, bytes.
 const LARGEST: u64 = 16 << 20;
@@ -63,8 +64,25 @@ pub fn reopen(directory: &Path, workspace: &Path, scratch: Option<&Path>) -> Res
         files::directory(&staged, Path::new(&path).parent().unwrap_or(Path::new("")))?;
         files::write(&staged.join(&path), &bytes, true, source.time)?;
     }
+    let inputs = collect(directory, &info, &source.tree, &source_dir)?;
     let target = text("/target");
-    Ok(Built { config, source, target, source_dir, staged, outputs: listed, buildinfo, machine, work })
+    Ok(Built { config, source, target, source_dir, staged, outputs: listed, inputs, buildinfo, machine, work })
+}
+
+/// What the build was made of, from this machine's own caches: each is what `buildinfo.json` says, or it is refused.
+fn collect(directory: &Path, info: &Value, tree: &str, source_dir: &Path) -> Result<Vec<Collected>, Error> {
+    let listed: Vec<Input> =
+        serde_json::from_value(info["inputs"].clone()).map_err(|error| other(directory, "inputs", &error.to_string()))?;
+    let (crates, _) = lockfile::read(source_dir)?;
+    let mut have = vendor::collect(source_dir, &crates)?;
+    have.push(Collected::source(tree, source_dir)?);
+    have.sort_by(|a, b| a.input.cmp(&b.input));
+    for input in &listed {
+        if !have.iter().any(|have| have.input == *input) {
+            return Err(other(directory, &format!("{input} with sha256 {}, as this machine has it", input.sha256), "another, or none"));
+        }
+    }
+    Ok(have)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, IoError> {

@@ -3,6 +3,7 @@
 use proofmark_core::name::Name;
 
 use crate::exit::{Exit, IoError, Refusal, Refuse};
+use crate::inputs::ArchiveError;
 use crate::ledger::LedgerError;
 use crate::pack;
 use crate::proposal::ProposalError;
@@ -15,6 +16,8 @@ use crate::signing::SigningError;
 pub enum ReleaseError {
     #[error(transparent)]
     Io(#[from] IoError),
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]
@@ -73,6 +76,7 @@ impl Refuse for ReleaseError {
     fn refusal(&self) -> Refusal {
         match self {
             Self::Io(error) => error.refusal(),
+            Self::Archive(error) => error.refusal(),
             Self::Ledger(error) => error.refusal(),
             Self::Pack(pack::Error::Refused(refusal)) | Self::Refused(refusal) => refusal.refusal(),
             Self::Pack(error) => Refusal::new(Exit::Io, "pack", "the bundle was not packed", error)
