@@ -15,9 +15,10 @@ use crate::exit::{IoContext, IoError};
 use crate::inputs::Collected;
 use crate::progress::Progress;
 use crate::source::{self, Source};
-use crate::{cc, compare, digest, files, interrupt, lockfile, rustflags, sandbox, toolchain, vendor, workspace};
+use crate::{cc, compare, digest, files, graph, interrupt, lockfile, rustflags, sandbox, toolchain, vendor, workspace};
 
 mod error;
+mod made_of;
 mod plan;
 mod reopen;
 
@@ -99,6 +100,7 @@ pub fn double_build(options: &Options, progress: &dyn Progress) -> Result<Built,
     env.extend(config.build.env.iter().map(|(name, value)| (name.to_string(), value.to_string())));
     let mut seconds = Vec::new();
     let mut targets = Vec::new();
+    let mut compiled = Vec::new();
     for (number, run) in ["first", "second"].into_iter().enumerate() {
         // The second build finds everything at another path of the machine.
         if number == 1 {
@@ -119,10 +121,18 @@ pub fn double_build(options: &Options, progress: &dyn Progress) -> Result<Built,
             return Err(Error::Cargo { run, says: outcome.tail(20), log: keep_log(&scratch, &outcome.lines)? });
         }
         targets.push(directory);
+        compiled.push(graph::artifacts(&outcome.stdout, &target)?);
     }
 
     progress.step("comparing");
-    let [first, second] = [&targets[0], &targets[1]].map(|directory| programs(&config, directory, &target));
+    compiled[0].check_same(&compiled[1])?;
+    let directory = base.join("metadata");
+    files::create(&directory)?;
+    let spec = inputs.spec(&root, &toolchain.directory, &directory, &env);
+    let graph = made_of::resolve(options, &spec, &config, [&target, &toolchain.host], &compiled[0])?;
+    let built = [&targets[0], &targets[1]].map(|directory| programs(&config, directory, &target));
+    let built = made_of::mark(&graph, &config, built, &base, source.time)?;
+    let [first, second] = built;
     let mut report = compare::compare(&first, &second)?;
     if !report.is_identical() {
         report.blame = compare::blame(&targets[0], &targets[1])?;
@@ -146,6 +156,7 @@ pub fn double_build(options: &Options, progress: &dyn Progress) -> Result<Built,
         cargo: &argv,
         env: &env,
         outputs: &outputs,
+        graph: &graph,
         inputs: &collected.iter().map(|collected| &collected.input).collect::<Vec<_>>(),
     };
     let buildinfo = buildinfo::to_json(&buildinfo);

@@ -10,10 +10,13 @@ use serde::{Deserialize, Serialize};
 use crate::CONTRACT;
 use crate::cc::CToolchain;
 use crate::config::Config;
+use crate::graph::Graph;
 use crate::inputs::Input;
 use crate::lockfile::Locked;
 use crate::source::Source;
 use crate::toolchain::Toolchain;
+
+pub mod read;
 
 /// One file that a build made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +49,8 @@ pub struct BuildInfo<'a> {
     /// The whole environment inside the sandbox.
     pub env: &'a BTreeMap<String, String>,
     pub outputs: &'a [Output],
+    /// What the programs are made of.
+    pub graph: &'a Graph,
     /// Sorted; what `inputs/` of the repository holds.
     pub inputs: &'a [&'a Input],
 }
@@ -71,6 +76,7 @@ pub fn to_json(info: &BuildInfo<'_>) -> Vec<u8> {
         cargo: &'a [String],
         env: &'a BTreeMap<String, String>,
         outputs: &'a [Output],
+        graph: &'a Graph,
         inputs: &'a [&'a Input],
     }
     #[derive(Serialize)]
@@ -102,6 +108,7 @@ pub fn to_json(info: &BuildInfo<'_>) -> Vec<u8> {
         cargo: info.cargo,
         env: info.env,
         outputs: info.outputs,
+        graph: info.graph,
         inputs: info.inputs,
     })
 }

@@ -202,12 +202,21 @@ pub struct HostGroup {
 }
 
 /// `[build]`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BuildSection {
+    /// Whether each program says in its section `.dep-v0` what it is made of, for scanners (see [`crate::auditable`]).
+    #[serde(default = "yes")]
+    pub auditable: bool,
     /// Environment of the build, beside the fixed one.
     #[serde(default)]
     pub env: BTreeMap<EnvName, Line>,
+}
+
+impl Default for BuildSection {
+    fn default() -> Self {
+        Self { auditable: true, env: BTreeMap::new() }
+    }
 }
 
 impl Binary {

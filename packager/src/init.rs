@@ -167,6 +167,7 @@ hosts = ["{product}-1"]
 
 # [build]
 # env = {{ NAME = "value" }}           # variables that build scripts may see
+# auditable = true                   # programs list the crates they are made of, for cargo audit and other scanners
 "#
     )
 }

@@ -12,6 +12,7 @@
 //! use an input that the commit, `Cargo.lock`, `proofmark.toml` or the recorded compilers do not determine.
 
 pub mod assignment;
+pub mod auditable;
 pub mod build;
 pub mod builders;
 pub mod buildinfo;
@@ -24,6 +25,7 @@ pub mod contents;
 pub mod digest;
 pub mod exit;
 pub mod files;
+pub mod graph;
 pub mod head;
 pub mod init;
 pub mod inputs;
@@ -35,11 +37,13 @@ pub mod names;
 pub mod pack;
 pub mod progress;
 pub mod proposal;
+pub mod purl;
 pub mod release;
 pub mod repository;
 pub mod review;
 pub mod rustflags;
 pub mod sandbox;
+pub mod sbom;
 pub mod signing;
 pub mod source;
 pub mod store;

@@ -146,6 +146,17 @@ fn missing() -> Vec<String> {
     {
         missing.push("user namespaces (kernel.unprivileged_userns_clone, user.max_user_namespaces, AppArmor)".into());
     }
+    for (module, package) in [
+        ("cyclonedx.validation.json, jsonschema", "cyclonedx-python-lib[json-validation]"),
+        ("securesystemslib.dsse, cryptography", "securesystemslib[crypto]"),
+    ] {
+        if !tool::works(tool::program("python3").args(["-c", &format!("import {module}")])) {
+            missing.push(format!("the Python package {package} (.ci/tools.txt)"));
+        }
+    }
+    if !tool::works(tool::program("cargo-audit").arg("--version")) {
+        missing.push("cargo-audit (.ci/tools.txt, or cargo install --locked cargo-audit)".into());
+    }
     if !rustix::process::geteuid().is_root() {
         missing.push("root: who starts payloads as another user must be root".into());
     }

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use crate::auditable::AuditableError;
 use crate::cc::CcError;
 use crate::compare::{Cause, Kind, Report};
 use crate::config::ConfigError;
 use crate::exit::{Exit, IoError, Refusal, Refuse};
+use crate::graph::GraphError;
 use crate::inputs::tree::TreeError;
 use crate::interrupt::Interrupted;
 use crate::lockfile::LockError;
@@ -44,6 +46,10 @@ pub enum Error {
     Flags(#[from] FlagError),
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    #[error(transparent)]
+    Auditable(#[from] AuditableError),
     /// `cargo build` failed.
     #[error("cargo build failed in the {run} build; log in {}", .log.display())]
     Cargo {
@@ -84,6 +90,8 @@ impl Refuse for Error {
             Self::Workspace(error) => error.refusal(),
             Self::Flags(error) => error.refusal(),
             Self::Sandbox(error) => error.refusal(),
+            Self::Graph(error) => error.refusal(),
+            Self::Auditable(error) => error.refusal(),
             Self::Cargo { says, .. } if lock_is_stale(says) => Refusal::new(Exit::Usage, "lock-stale", "out of date", "Cargo.lock")
                 .have(says)
                 .next("cargo update --workspace, then commit Cargo.lock"),

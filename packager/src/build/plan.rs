@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::config::Config;
 use crate::exit::{IoContext, IoError};
 use crate::files;
+use crate::graph;
 use crate::sandbox::{self, Outside, Root, Spec};
 
 /// How many jobs cargo runs, on every machine: build scripts see it as NUM_JOBS.
@@ -82,6 +83,7 @@ pub(super) fn cargo_build(config: &Config, target: &str, flags: &[String]) -> Ve
     .map(str::to_owned)
     .to_vec();
     argv.extend_from_slice(flags);
+    argv.extend(graph::MESSAGES.map(str::to_owned));
     for (option, value) in [("--target-dir", "/target"), ("--jobs", JOBS), ("--target", target), ("--profile", config.profile.as_str())] {
         argv.extend([option.to_owned(), value.to_owned()]);
     }
