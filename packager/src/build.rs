@@ -5,7 +5,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use tempfile::TempDir;
 
@@ -15,16 +14,31 @@ use crate::exit::{IoContext, IoError};
 use crate::inputs::Collected;
 use crate::progress::Progress;
 use crate::source::{self, Source};
-use crate::{cc, compare, digest, files, graph, interrupt, lockfile, rustflags, sandbox, toolchain, vendor, workspace};
+use crate::{cc, digest, files, interrupt, lockfile, rustflags, sandbox, toolchain, vendor, workspace};
 
+mod agree;
+mod blame;
+mod classes;
+mod closure;
 mod error;
+mod factors;
 mod made_of;
 mod plan;
 mod reopen;
+mod run;
+mod units;
 
+use agree::{Agreed, agree};
+pub use blame::{Blamed, Origin};
+pub use classes::{Class, Classes};
+pub use closure::Closure;
 pub use error::Error;
-use plan::{Inputs, cargo_build, outside, programs};
+pub use factors::Factor;
+use plan::{Inputs, cargo_build, programs};
 pub use reopen::reopen;
+use run::Site;
+use units::Needs;
+pub use units::Unit;
 
 /// What to build, and with what.
 #[derive(Debug, Clone)]
@@ -37,6 +51,30 @@ pub struct Options {
     pub scratch: Option<PathBuf>,
     /// The `proofmark` program, which is started once for each sandbox (see [`sandbox::WORKER`]).
     pub worker: PathBuf,
+    /// How much is done to find a difference.
+    pub effort: Effort,
+}
+
+/// How much is done to find a difference.
+#[derive(Debug, Clone, Copy)]
+pub struct Effort {
+    /// How many builds are compared, 2 to [`Effort::MOST`]. All but the first vary everything.
+    pub builds: usize,
+    /// Trace the first build too, and compare what both opened.
+    pub trace: bool,
+    /// Build twice more without the deterministic machine, to class every crate.
+    pub classify: bool,
+}
+
+impl Effort {
+    /// The most builds.
+    pub const MOST: usize = 8;
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self { builds: 2, trace: false, classify: false }
+    }
 }
 
 /// A finished build whose two runs were identical. Dropping it removes its directories.
@@ -58,6 +96,8 @@ pub struct Built {
     pub inputs: Vec<Collected>,
     /// `buildinfo.json`: the same bytes on every machine with the same inputs.
     pub buildinfo: Vec<u8>,
+    /// `closure.txt`: the files that were opened, whose digest stands in buildinfo.
+    pub closure: Vec<u8>,
     /// `machine.json`: facts about this machine, for people; never hashed into anything.
     pub machine: Vec<u8>,
     work: TempDir,
@@ -73,11 +113,12 @@ pub fn double_build(options: &Options, progress: &dyn Progress) -> Result<Built,
     let scratch = options.scratch.clone().unwrap_or_else(std::env::temp_dir);
     let work = tempfile::Builder::new().prefix("proofmark-").tempdir_in(&scratch).at("create a directory in", &scratch)?;
     let base = work.path().canonicalize().at("open", work.path())?;
-    let mut inputs = Inputs { directory: base.join("inputs") };
-    files::create(&inputs.directory)?;
+    files::create(&base.join("inputs"))?;
+    let inputs = Inputs::new(base.join("inputs"));
     source::export(&options.workspace, &source, &inputs.source())?;
     let (config, config_bytes) = config::load(&inputs.source())?;
     let (crates, lock_bytes) = lockfile::read(&inputs.source())?;
+    check_jemalloc(&config, &crates)?;
 
     let toolchain = toolchain::find(&options.workspace, options.toolchain.as_deref())?;
     let target = config.target.as_ref().map_or_else(|| toolchain.host.clone(), ToString::to_string);
@@ -98,49 +139,33 @@ pub fn double_build(options: &Options, progress: &dyn Progress) -> Result<Built,
     let mut env = sandbox::environment(source.time);
     env.insert("CARGO_INCREMENTAL".into(), "0".into());
     env.extend(config.build.env.iter().map(|(name, value)| (name.to_string(), value.to_string())));
-    let mut seconds = Vec::new();
-    let mut targets = Vec::new();
-    let mut compiled = Vec::new();
-    for (number, run) in ["first", "second"].into_iter().enumerate() {
-        // The second build finds everything at another path of the machine.
-        if number == 1 {
-            inputs.move_to(base.join("the-second-build-is-elsewhere"))?;
-        }
-        let directory = base.join(["target", "another-target-directory"][number]);
-        files::create(&directory)?;
-        let spec = inputs.spec(&root, &toolchain.directory, &directory, &env);
-        let outside = outside(number);
-        if number == 0 {
-            sandbox::probe(&options.worker, &spec, &outside)?;
-        }
-        progress.step(&format!("building, {run} of two"));
-        let begin = Instant::now();
-        let outcome = sandbox::run(&options.worker, &spec, &outside, &argv, progress)?;
-        seconds.push(begin.elapsed().as_secs_f64());
-        if !outcome.success {
-            return Err(Error::Cargo { run, says: outcome.tail(20), log: keep_log(&scratch, &outcome.lines)? });
-        }
-        targets.push(directory);
-        compiled.push(graph::artifacts(&outcome.stdout, &target)?);
-    }
-
-    progress.step("comparing");
-    compiled[0].check_same(&compiled[1])?;
-    let directory = base.join("metadata");
-    files::create(&directory)?;
-    let spec = inputs.spec(&root, &toolchain.directory, &directory, &env);
-    let graph = made_of::resolve(options, &spec, &config, [&target, &toolchain.host], &compiled[0])?;
-    let built = [&targets[0], &targets[1]].map(|directory| programs(&config, directory, &target));
-    let built = made_of::mark(&graph, &config, built, &base, source.time)?;
-    let [first, second] = built;
-    let mut report = compare::compare(&first, &second)?;
-    if !report.is_identical() {
-        report.blame = compare::blame(&targets[0], &targets[1])?;
-        return Err(Error::Differ(Box::new(report)));
-    }
+    let site = Site {
+        worker: &options.worker,
+        base: &base,
+        scratch: &scratch,
+        inputs: &inputs,
+        root: &root,
+        toolchain: &toolchain.directory,
+        env: &env,
+        argv: &argv,
+        target: &target,
+        time: source.time,
+        progress,
+    };
+    site.prepare()?;
+    let outputs_of = |directory: &Path| programs(&config, directory, &target);
+    let Agreed { first, closure, seconds, units, compiled, notes } = agree(&site, options.effort, &Needs::new(&lock_bytes), &outputs_of)?;
+    let classes = if options.effort.classify {
+        let classes = classes::classify(&site, &Needs::new(&lock_bytes), &units)?;
+        classes::check(&classes, config.build.enforced.as_deref())?;
+        Some(classes)
+    } else {
+        None
+    };
+    let graph = made_of::resolve(&site, &config, &toolchain.host, &compiled)?;
+    let marked = made_of::mark(&graph, &config, outputs_of(&first), &base, source.time)?;
     let staged = base.join("staged");
-    let outputs = stage(&first, &staged, source.time)?;
-    // Here, and not before the builds: the second finds the tree elsewhere.
+    let outputs = stage(&marked, &staged, source.time)?;
     collected.push(Collected::source(&source.tree, &inputs.source())?);
     collected.sort_by(|a, b| a.input.cmp(&b.input));
     let buildinfo = BuildInfo {
@@ -158,14 +183,26 @@ pub fn double_build(options: &Options, progress: &dyn Progress) -> Result<Built,
         outputs: &outputs,
         graph: &graph,
         inputs: &collected.iter().map(|collected| &collected.input).collect::<Vec<_>>(),
+        units: &units,
+        closure: closure::closure(&closure),
     };
     let buildinfo = buildinfo::to_json(&buildinfo);
-    let machine = buildinfo::machine_json(&Machine::this(seconds));
-    Ok(Built { config, source, target, source_dir: inputs.source(), staged, outputs, inputs: collected, buildinfo, machine, work })
+    let machine = buildinfo::machine_json(&Machine::this(seconds, notes, classes));
+    let (source_dir, closure) = (inputs.source(), closure.into_bytes());
+    Ok(Built { config, source, target, source_dir, staged, outputs, inputs: collected, buildinfo, closure, machine, work })
+}
+
+/// jemalloc's configure script asks the processor of this machine how wide an address is, and the answer is in the program.
+fn check_jemalloc(config: &Config, crates: &[lockfile::Locked]) -> Result<(), Error> {
+    let pinned = config.build.env.keys().any(|name| name.to_string() == "JEMALLOC_SYS_WITH_LG_VADDR");
+    match crates.iter().find(|found| ["jemalloc-sys", "tikv-jemalloc-sys"].contains(&found.name.as_str())) {
+        Some(found) if !pinned => Err(Error::Jemalloc { name: found.name.clone() }),
+        _ => Ok(()),
+    }
 }
 
 impl Built {
-    /// Copies outputs, `buildinfo.json` and `machine.json` to `out`, which is replaced as a whole: made beside it, then renamed.
+    /// Copies outputs, `buildinfo.json`, `closure.txt` and `machine.json` to `out`, which is replaced as a whole: made beside it, then renamed.
     pub fn write_to(&self, out: &Path) -> Result<(), IoError> {
         let parent = match out.parent() {
             Some(parent) if parent != Path::new("") => parent,
@@ -182,6 +219,7 @@ impl Built {
             files::write(&new.join(&output.path), &bytes, true, self.source.time)?;
         }
         files::write(&new.join("buildinfo.json"), &self.buildinfo, false, self.source.time)?;
+        files::write(&new.join("closure.txt"), &self.closure, false, self.source.time)?;
         files::write(&new.join("machine.json"), &self.machine, false, self.source.time)?;
         // rename(2) does not replace a directory with content: the old one steps aside and goes with `beside`.
         match fs::rename(out, beside.path().join("old")) {
@@ -208,12 +246,4 @@ fn stage(programs: &[(String, PathBuf)], staged: &Path, time: u64) -> Result<Vec
     }
     files::settle(staged, time)?;
     Ok(outputs)
-}
-
-/// Writes cargo's whole output where it stays after the temporary directories have gone.
-fn keep_log(scratch: &Path, lines: &[String]) -> Result<PathBuf, IoError> {
-    let file = tempfile::Builder::new().prefix("proofmark-build-").suffix(".log").tempfile_in(scratch).at("create a file in", scratch)?;
-    let (_, path) = file.keep().map_err(|error| error.error).at("keep a file in", scratch)?;
-    fs::write(&path, lines.join("\n") + "\n").at("write", &path)?;
-    Ok(path)
 }

@@ -3,16 +3,18 @@
 //!
 //! Keys are in the order of the struct, lists are sorted, and there is no clock, user or path of the machine in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::CONTRACT;
+use crate::build::{Classes, Closure, Unit};
 use crate::cc::CToolchain;
 use crate::config::Config;
 use crate::graph::Graph;
 use crate::inputs::Input;
 use crate::lockfile::Locked;
+use crate::sandbox::witness::Asked;
 use crate::source::Source;
 use crate::toolchain::Toolchain;
 
@@ -53,6 +55,8 @@ pub struct BuildInfo<'a> {
     pub graph: &'a Graph,
     /// Sorted; what `inputs/` of the repository holds.
     pub inputs: &'a [&'a Input],
+    pub units: &'a [Unit],
+    pub closure: Closure,
 }
 
 /// The document.
@@ -78,6 +82,10 @@ pub fn to_json(info: &BuildInfo<'_>) -> Vec<u8> {
         outputs: &'a [Output],
         graph: &'a Graph,
         inputs: &'a [&'a Input],
+        /// Crates declared to need the deterministic machine; null where nothing is declared.
+        enforced: Option<&'a [String]>,
+        units: &'a [Unit],
+        closure: &'a Closure,
     }
     #[derive(Serialize)]
     struct SourceEntry<'a> {
@@ -110,6 +118,9 @@ pub fn to_json(info: &BuildInfo<'_>) -> Vec<u8> {
         outputs: info.outputs,
         graph: info.graph,
         inputs: info.inputs,
+        enforced: info.config.build.enforced.as_deref(),
+        units: info.units,
+        closure: &info.closure,
     })
 }
 
@@ -122,13 +133,17 @@ pub struct Machine {
     pub processor: String,
     /// How many processors.
     pub processors: usize,
-    /// Wall-clock seconds of each of the two builds.
+    /// Wall-clock seconds of each build.
     pub build_seconds: Vec<f64>,
+    /// Local sockets, and files that were looked for in vain.
+    pub notes: BTreeSet<Asked>,
+    /// What each crate is without the deterministic machine, if that was asked.
+    pub classes: Option<Classes>,
 }
 
 impl Machine {
     /// This machine.
-    pub fn this(build_seconds: Vec<f64>) -> Self {
+    pub fn this(build_seconds: Vec<f64>, notes: BTreeSet<Asked>, classes: Option<Classes>) -> Self {
         let uname = rustix::system::uname();
         let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).map(|rest| rest.trim_start_matches([' ', '\t', ':']));
@@ -137,6 +152,8 @@ impl Machine {
             processor: model.unwrap_or("unknown").to_owned(),
             processors: std::thread::available_parallelism().map_or(1, usize::from),
             build_seconds: build_seconds.into_iter().map(|seconds| (seconds * 10.0).round() / 10.0).collect(),
+            notes,
+            classes,
         }
     }
 }

@@ -211,11 +211,14 @@ pub struct BuildSection {
     /// Environment of the build, beside the fixed one.
     #[serde(default)]
     pub env: BTreeMap<EnvName, Line>,
+    /// Crates that are allowed to be the same twice only under the deterministic machine; checked by `build --classify`. Where absent,
+    /// all are.
+    pub enforced: Option<Vec<String>>,
 }
 
 impl Default for BuildSection {
     fn default() -> Self {
-        Self { auditable: true, env: BTreeMap::new() }
+        Self { auditable: true, env: BTreeMap::new(), enforced: None }
     }
 }
 

@@ -21,13 +21,18 @@ use crate::files;
 use crate::progress::Progress;
 use crate::tool::{self, Outcome, ToolError};
 
+pub mod machine;
 mod missing;
+pub mod witness;
 mod worker;
 
 pub use worker::main as worker_main;
 
 /// First argument that turns `proofmark` into a worker. Hidden: it is no part of the command line that people use.
 pub const WORKER: &str = "__sandbox";
+
+/// User and group inside, whatever they are outside.
+const BUILDER: u32 = 1000;
 
 /// Exit code of a worker whose sandbox could not be set up (hakoniwa's own; cargo never uses it).
 const SETUP_FAILED: i32 = 125;
@@ -51,12 +56,23 @@ impl Root {
     }
 }
 
+/// Whether the inside is the deterministic machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Machine {
+    /// Every answer of the machine is a constant ([`machine`]).
+    On,
+    /// The machine answers for itself, within the sandbox's walls: to find out which code depends on it.
+    Off,
+}
+
 /// What is in the sandbox.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Spec {
     /// The operating system.
     pub root: Root,
-    /// Directories of this machine, with their place inside, read-only.
+    /// The machine.
+    pub machine: Machine,
+    /// Directories and files of this machine, with their place inside, read-only.
     pub read_only: Vec<(PathBuf, String)>,
     /// Directories of this machine, with their place inside, writable.
     pub writable: Vec<(PathBuf, String)>,
@@ -71,6 +87,10 @@ pub struct Spec {
 pub struct Outside {
     /// User and group ids outside. Only root can choose; without, it is the caller's.
     pub ids: Option<(u32, u32)>,
+    /// Host name. Only root can choose.
+    pub hostname: Option<String>,
+    /// Soft limit of open files.
+    pub open_files: u64,
     /// umask of the worker.
     pub umask: u32,
     /// How many processors the worker leaves unused, if it can.
@@ -108,6 +128,9 @@ pub enum SandboxError {
         /// How to get it.
         next: String,
     },
+    /// The machine's library does not compile.
+    #[error("the deterministic machine does not compile: {0}")]
+    Machine(String),
     /// It worked before and fails now.
     #[error("the sandbox failed: {0}")]
     Failed(String),
@@ -124,6 +147,10 @@ impl Refuse for SandboxError {
                     .have(says)
                     .next(next)
             }
+            Self::Machine(says) => Refusal::new(Exit::Platform, "no-machine", "the deterministic machine cannot be made", "cc")
+                .want("a C compiler and glibc 2.33 or later, on x86-64 or AArch64")
+                .have(says)
+                .next("build in a locked environment: proofmark lock"),
             Self::Failed(says) => Refusal::new(Exit::Internal, "sandbox", "the sandbox failed", "during the build")
                 .have(says)
                 .next("look for an out-of-memory kill in dmesg, then call again"),
@@ -174,17 +201,6 @@ pub fn run(worker: &Path, spec: &Spec, outside: &Outside, argv: &[String], progr
         return Err(SandboxError::Failed(outcome.tail(5)));
     }
     Ok(outcome)
-}
-
-/// Finds out whether a build can run here, by running `cargo --version` inside.
-pub fn probe(worker: &Path, spec: &Spec, outside: &Outside) -> Result<(), SandboxError> {
-    let argv = ["/toolchain/bin/cargo".to_owned(), "--version".to_owned()];
-    match run(worker, spec, outside, &argv, &crate::progress::Silent) {
-        Ok(outcome) if outcome.success => Ok(()),
-        Ok(outcome) => Err(missing::explain(&outcome.tail(5))),
-        Err(SandboxError::Failed(says)) => Err(missing::explain(&says)),
-        Err(other) => Err(other),
-    }
 }
 
 /// Writes /etc into the new directory `to`: what the layers have there, or the system's choice among installed alternatives

@@ -7,8 +7,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use proofmark::build::{self, Built, Error, Options};
-use proofmark::compare::{Cause, Kind};
+use proofmark::build::{self, Built, Effort, Error, Options, Origin};
+use proofmark::compare::Kind;
 use proofmark::exit::Refuse;
 use proofmark::progress::Silent;
 use proofmark::sandbox::SandboxError;
@@ -43,7 +43,12 @@ fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
 
 /// None where this machine has no sandbox.
 fn double_build(workspace: &Path) -> Option<Result<Built, Error>> {
-    let options = Options { workspace: workspace.into(), toolchain: None, scratch: None, worker: env!("CARGO_BIN_EXE_proofmark").into() };
+    build_with(workspace, Effort::default())
+}
+
+fn build_with(workspace: &Path, effort: Effort) -> Option<Result<Built, Error>> {
+    let worker = env!("CARGO_BIN_EXE_proofmark").into();
+    let options = Options { workspace: workspace.into(), toolchain: None, scratch: None, worker, effort };
     match build::double_build(&options, &Silent) {
         Err(Error::Sandbox(SandboxError::Unavailable { missing, .. })) => {
             eprintln!("skipped: this machine lacks {missing}");
@@ -75,25 +80,48 @@ fn two_builds_agree_and_the_projects_own_rustflags_keep_their_effect() {
     }
 }
 
+/// A program whose build script puts `expression` into it as a string.
+fn stamped(expression: &str) -> tempfile::TempDir {
+    let script = format!(
+        "fn main() {{ let stamp = {expression};\n\
+         let out = std::env::var(\"OUT_DIR\").unwrap();\n\
+         std::fs::write(out + \"/stamp.rs\", format!(\"const STAMP: &str = {{:?}};\", format!(\"stamp {{stamp}}\"))).unwrap(); }}"
+    );
+    let main = "include!(concat!(env!(\"OUT_DIR\"), \"/stamp.rs\"));\nfn main() { println!(\"{STAMP}\"); }";
+    project(&[("src/main.rs", main), ("build.rs", &script)])
+}
+
+/// A clock that no library stands before.
+#[cfg(target_arch = "x86_64")]
+const CYCLES: &str = "unsafe { core::arch::x86_64::_rdtsc() }";
+#[cfg(target_arch = "aarch64")]
+const CYCLES: &str = "unsafe { let ticks: u64; core::arch::asm!(\"mrs {}, cntvct_el0\", out(reg) ticks); ticks }";
+
 #[test]
-fn a_build_script_that_writes_the_time_is_refused_with_file_section_and_crate() {
-    let dir = project(&[
-        ("src/main.rs", "include!(concat!(env!(\"OUT_DIR\"), \"/stamp.rs\"));\nfn main() { println!(\"{STAMP}\"); }"),
-        (
-            "build.rs",
-            "fn main() { let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();\n\
-             let out = std::env::var(\"OUT_DIR\").unwrap();\n\
-             std::fs::write(out + \"/stamp.rs\", format!(\"const STAMP: &str = \\\"stamp {now}\\\";\")).unwrap(); }",
-        ),
-    ]);
+fn attack_54_a_build_script_that_asks_the_processor_itself_is_refused_with_file_section_and_crate() {
+    let dir = stamped(CYCLES);
     let Some(built) = double_build(dir.path()) else { return };
-    let Err(Error::Differ(report)) = built else { panic!("not refused: {built:?}") };
+    let Err(Error::Differ(report, blamed)) = built else { panic!("not refused: {built:?}") };
     assert_eq!(report.differences[0].path, "root/bin/fixture");
-    let Kind::Bytes { section, cause, .. } = &report.differences[0].kind else { panic!("{report:?}") };
-    assert_eq!((section.as_deref(), *cause), (Some(".rodata"), Cause::Time));
+    let Kind::Bytes { section, .. } = &report.differences[0].kind else { panic!("{report:?}") };
+    assert_eq!(section.as_deref(), Some(".rodata"));
     assert_eq!(report.blame[0].krate, "fixture");
     assert!(report.blame[0].path.ends_with("/out/stamp.rs"), "{report:?}");
-    assert_eq!(Error::Differ(report).refusal().code as u8, 81);
+    assert_eq!(blamed.origin, Origin::EachTime);
+    let refusal = Error::Differ(report, blamed).refusal();
+    assert_eq!((refusal.code as u8, refusal.reason), (81, "differ"));
+    assert!(refusal.have.unwrap().contains("differs each time"));
+}
+
+#[test]
+fn attack_51_a_build_script_that_asks_for_the_internet_is_named_with_the_address() {
+    let dir = stamped(r#"std::net::UdpSocket::bind("0.0.0.0:0").unwrap().send_to(b"x", "192.0.2.7:53").is_ok()"#);
+    let Some(built) = double_build(dir.path()) else { return };
+    let Err(error) = built else { panic!("not refused: {built:?}") };
+    let refusal = error.refusal();
+    assert_eq!((refusal.code as u8, refusal.reason, refusal.subject.as_str()), (2, "internet", "fixture 0.1.0"));
+    let have = refusal.have.unwrap();
+    assert!(have.contains("192.0.2.7 port 53") && have.contains("build-script-build"), "{have}");
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Everything that ends a build without a result, and how it is shown.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use super::Blamed;
 use crate::auditable::AuditableError;
 use crate::cc::CcError;
 use crate::compare::{Cause, Kind, Report};
@@ -13,6 +15,7 @@ use crate::interrupt::Interrupted;
 use crate::lockfile::LockError;
 use crate::rustflags::FlagError;
 use crate::sandbox::SandboxError;
+use crate::sandbox::witness::Asked;
 use crate::source::SourceError;
 use crate::toolchain::ToolchainError;
 use crate::vendor::VendorError;
@@ -62,7 +65,35 @@ pub enum Error {
     },
     /// The two builds differ.
     #[error("the two builds differ")]
-    Differ(Box<Report>),
+    Differ(Box<Report>, Box<Blamed>),
+    /// Something tried to reach the Internet.
+    #[error("the build asks for the Internet")]
+    Internet(Vec<Asked>),
+    /// A file was opened that is no input.
+    #[error("the build opened undeclared files")]
+    Undeclared(Vec<Asked>),
+    /// Two builds opened other files.
+    #[error("two builds opened other files")]
+    Closure {
+        /// Closure text of the first.
+        want: String,
+        /// Closure text of the second.
+        have: String,
+    },
+    /// Crates need the deterministic machine and are not declared to.
+    #[error("{} crates need the deterministic machine", .found.len())]
+    Undetermined {
+        /// What `proofmark.toml` declares.
+        declared: Vec<String>,
+        /// What was found besides.
+        found: Vec<String>,
+    },
+    /// jemalloc, without the setting that it would take from this machine's processor.
+    #[error("{name} asks the building machine's processor")]
+    Jemalloc {
+        /// The crate.
+        name: String,
+    },
     /// A finished build is not one of this commit, or not whole.
     #[error("{}: not a build of this commit", .directory.display())]
     OtherBuild {
@@ -107,14 +138,56 @@ impl Refuse for Error {
                     .have(have)
                     .next("check out the commit that was built, or build this one: proofmark build --out DIR")
             }
-            Self::Differ(report) => {
-                Refusal::new(Exit::Hash, "differ", "the two builds differ", report.differences.first().map_or("", |first| &first.path))
+            Self::Differ(report, blamed) => {
+                let first = report.differences.first().map(|first| &first.path).or(blamed.units.first());
+                Refusal::new(Exit::Hash, "differ", "the two builds differ", first.map_or("", |path| path))
                     .want("the same bytes from both builds")
-                    .have(report.words())
+                    .have(format!("{}\n{blamed}", report.words()).trim_start())
                     .next(advice(report))
+            }
+            Self::Internet(asked) => Refusal::new(Exit::Usage, "internet", "the build asks for the Internet", first_crate(asked))
+                .want("a build from its declared inputs alone")
+                .have(list(asked))
+                .next("put what it downloads into the workspace, or turn that feature of the crate off"),
+            Self::Undeclared(asked) => Refusal::new(Exit::Usage, "undeclared", "the build opened what is no input", first_crate(asked))
+                .want("files of the source, the crates, the toolchain and the operating system's layers")
+                .have(list(asked))
+                .next("put the file into the workspace"),
+            Self::Closure { want, have } => {
+                let (first, second): (BTreeSet<&str>, BTreeSet<&str>) = (want.lines().collect(), have.lines().collect());
+                let only = |a: &BTreeSet<&str>, b: &BTreeSet<&str>| a.difference(b).take(10).copied().collect::<Vec<_>>().join("\n");
+                Refusal::new(Exit::Hash, "closure", "the two builds opened other files", "closure")
+                    .want(only(&first, &second))
+                    .have(only(&second, &first))
+                    .next("find out which crate's build script looks at what it finds; machine.json names who asked for what")
+            }
+            Self::Undetermined { declared, found } => {
+                let declared = if declared.is_empty() { "no crate".to_owned() } else { declared.join(", ") };
+                Refusal::new(Exit::Hash, "class", "code that is the same twice only under the deterministic machine", &found[0])
+                    .want(format!("only what `enforced` in [build] declares: {declared}"))
+                    .have(found.join(", "))
+                    .next("make the crate deterministic, or add it to `enforced` in proofmark.toml, so that a reviewer sees it")
+            }
+            Self::Jemalloc { name } => {
+                Refusal::new(Exit::Usage, "jemalloc", "jemalloc is built for the address space of the machine that builds", name)
+                    .want("JEMALLOC_SYS_WITH_LG_VADDR in [build.env], the virtual address bits of your hosts' processors")
+                    .have("not set: its configure script asks this machine's processor")
+                    .next("add to proofmark.toml:\n[build.env]\nJEMALLOC_SYS_WITH_LG_VADDR = \"48\"")
             }
         }
     }
+}
+
+fn first_crate(asked: &[Asked]) -> &str {
+    asked.first().map_or("", |asked| if asked.krate.is_empty() { &asked.program } else { &asked.krate })
+}
+
+fn list(asked: &[Asked]) -> String {
+    let lines = asked.iter().take(10).map(|Asked { what, program, krate }| {
+        let krate = if krate.is_empty() { String::new() } else { format!(", for crate {krate}") };
+        format!("{what}: by {program}{krate}")
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// The next step for the first difference that has a known cause.

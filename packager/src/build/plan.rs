@@ -1,71 +1,137 @@
-//! What is the same in both builds (the inputs, their places inside, the command line) and what is varied on purpose (the outside).
+//! What is the same in every build: the inputs, their places inside, the command line. What is varied on purpose is in `factors.rs`.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::exit::{IoContext, IoError};
 use crate::files;
 use crate::graph;
-use crate::sandbox::{self, Outside, Root, Spec};
+use crate::sandbox::{self, Machine, Root, Spec, machine};
 
-/// How many jobs cargo runs, on every machine: build scripts see it as NUM_JOBS.
-const JOBS: &str = "4";
-
-/// The inputs of a build on this machine, below one directory.
+/// The inputs of a build on this machine.
 pub(super) struct Inputs {
-    pub(super) directory: PathBuf,
+    /// Holds our settings: etc, etc-bare, proc, proofmark.
+    settings: PathBuf,
+    /// Holds src and vendor.
+    sources: PathBuf,
+}
+
+/// The directories of one run.
+pub(super) struct Places<'a> {
+    pub(super) root: &'a Root,
+    pub(super) toolchain: &'a Path,
+    pub(super) target: &'a Path,
+    pub(super) log: &'a Path,
 }
 
 impl Inputs {
+    /// In the directory `at`, which exists.
+    pub(super) fn new(at: PathBuf) -> Self {
+        Self { settings: at.clone(), sources: at }
+    }
+
     pub(super) fn source(&self) -> PathBuf {
-        self.directory.join("src")
+        self.sources.join("src")
     }
 
     pub(super) fn vendor(&self) -> PathBuf {
-        self.directory.join("vendor")
+        self.sources.join("vendor")
     }
 
-    /// The settings that are ours: /etc, and cargo's configuration.
+    /// What becomes /etc.
+    pub(super) fn etc(&self) -> PathBuf {
+        self.settings.join("etc")
+    }
+
+    /// What becomes /etc where the machine is off.
+    fn bare_etc(&self) -> PathBuf {
+        self.settings.join("etc-bare")
+    }
+
+    /// What becomes /proofmark.
+    pub(super) fn proofmark(&self) -> PathBuf {
+        self.settings.join("proofmark")
+    }
+
+    /// The settings that are ours: /etc, cargo's configuration, and the answers of the machine but for its library.
     pub(super) fn settings(&self, cargo_config: &str, root: &Root, time: u64) -> Result<(), IoError> {
-        sandbox::write_etc(&self.directory.join("etc"), root, time)?;
-        let directory = self.directory.join("proofmark");
-        files::create(&directory)?;
-        files::write(&directory.join("cargo.toml"), cargo_config.as_bytes(), false, time)?;
-        files::settle(&directory, time)
+        for etc in [self.etc(), self.bare_etc()] {
+            sandbox::write_etc(&etc, root, time)?;
+        }
+        machine::load(&self.etc(), time)?;
+        files::create(&self.proofmark())?;
+        files::write(&self.proofmark().join("cargo.toml"), cargo_config.as_bytes(), false, time)?;
+        machine::write(&self.proofmark(), &self.settings.join("proc"), time)
     }
 
-    pub(super) fn move_to(&mut self, directory: PathBuf) -> Result<(), IoError> {
-        fs::rename(&self.directory, &directory).at("rename", &self.directory)?;
-        self.directory = directory;
-        Ok(())
+    /// The same inputs at another place, made in the reverse order: what a directory lists first depends on that, and on the file
+    /// system. Sources are copied into `other`, where that is one; files that can be shared are.
+    pub(super) fn again(&self, at: &Path, other: Option<&Path>, time: u64) -> Result<Self, IoError> {
+        files::create(at)?;
+        let sources = other.unwrap_or(at);
+        for name in ["vendor", "src"] {
+            recreate(&self.sources.join(name), &sources.join(name), time)?;
+        }
+        for name in ["proofmark", "proc", "etc-bare", "etc"] {
+            recreate(&self.settings.join(name), &at.join(name), time)?;
+        }
+        Ok(Self { settings: at.to_owned(), sources: sources.to_owned() })
     }
 
-    pub(super) fn spec(&self, root: &Root, toolchain: &Path, target: &Path, env: &BTreeMap<String, String>) -> Spec {
-        let inside = |name: &str| (self.directory.join(name), format!("/{name}"));
+    /// Bytes of the sources.
+    pub(super) fn size(&self) -> Result<u64, IoError> {
+        let mut size = 0;
+        for root in [self.source(), self.vendor()] {
+            for file in files::regular_below(&root)? {
+                size += fs::metadata(root.join(&file)).at("inspect", &file)?.len();
+            }
+        }
+        Ok(size)
+    }
+
+    pub(super) fn spec(&self, places: &Places<'_>, machine: Machine, env: &BTreeMap<String, String>) -> Spec {
+        let Places { root, toolchain, target, log } = *places;
         let mut read_only = vec![(toolchain.to_path_buf(), "/toolchain".to_owned())];
-        read_only.extend(["src", "vendor", "etc", "proofmark"].map(inside));
+        let inside = |path: PathBuf, name: &str| (path, format!("/{name}"));
+        read_only.extend([
+            inside(self.source(), "src"),
+            inside(self.vendor(), "vendor"),
+            inside(if machine == Machine::On { self.etc() } else { self.bare_etc() }, "etc"),
+            inside(self.proofmark(), "proofmark"),
+        ]);
+        let mut writable = vec![(target.to_path_buf(), "/target".to_owned())];
+        if machine == Machine::On {
+            read_only.extend(machine::mounts(&self.proofmark(), &self.settings.join("proc")));
+            writable.push((log.to_path_buf(), "/proofmark/log".to_owned()));
+        }
         // rust-src changes the bytes of a binary by being there (paths of the standard library in panics).
         let rust_src = "lib/rustlib/src";
         let hidden = if toolchain.join(rust_src).is_dir() { vec![format!("/toolchain/{rust_src}")] } else { Vec::new() };
-        Spec { root: root.clone(), read_only, writable: vec![(target.to_path_buf(), "/target".to_owned())], hidden, env: env.clone() }
+        Spec { root: root.clone(), machine, read_only, writable, hidden, env: env.clone() }
     }
 }
 
-/// The outside of one of the two builds: as different as one machine can make them.
-pub(super) fn outside(number: usize) -> Outside {
-    let env = [
-        [("TZ", "Pacific/Kiritimati"), ("LANG", "C"), ("USER", "first"), ("HOME", "/")],
-        [("TZ", "America/St_Johns"), ("LC_ALL", "tr_TR.UTF-8"), ("USER", "second-user"), ("HOME", "/nonexistent")],
-    ];
-    Outside {
-        ids: sandbox::may_choose_user().then(|| (sandbox::OUTER_IDS[number], sandbox::OUTER_IDS[number])),
-        umask: [0o022, 0o077][number],
-        // One processor less: what asks for their number is found out here, and not on a customer's machine.
-        spare_processors: number,
-        env: env[number].iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+/// Makes the tree `from` again as `to`, last names first. Files are links to the same content where the file system allows.
+fn recreate(from: &Path, to: &Path, time: u64) -> Result<(), IoError> {
+    files::create(to)?;
+    for entry in files::listed(from)?.into_iter().rev() {
+        let Some(name) = entry.file_name() else { continue };
+        let new = to.join(name);
+        let meta = fs::symlink_metadata(&entry).at("inspect", &entry)?;
+        if meta.is_dir() {
+            recreate(&entry, &new, time)?;
+        } else if meta.is_symlink() {
+            let target = fs::read_link(&entry).at("read", &entry)?;
+            files::symlink(&target.to_string_lossy(), &new, time)?;
+        } else if fs::hard_link(&entry, &new).is_err() {
+            let bytes = fs::read(&entry).at("read", &entry)?;
+            files::write(&new, &bytes, meta.permissions().mode() & 0o111 != 0, time)?;
+        }
     }
+    files::settle(to, time)
 }
 
 /// The command line inside.
@@ -84,7 +150,11 @@ pub(super) fn cargo_build(config: &Config, target: &str, flags: &[String]) -> Ve
     .to_vec();
     argv.extend_from_slice(flags);
     argv.extend(graph::MESSAGES.map(str::to_owned));
-    for (option, value) in [("--target-dir", "/target"), ("--jobs", JOBS), ("--target", target), ("--profile", config.profile.as_str())] {
+    // On every machine the same: build scripts see it as NUM_JOBS.
+    let jobs = machine::PROCESSORS.to_string();
+    for (option, value) in
+        [("--target-dir", "/target"), ("--jobs", jobs.as_str()), ("--target", target), ("--profile", config.profile.as_str())]
+    {
         argv.extend([option.to_owned(), value.to_owned()]);
     }
     if !config.default_features {

@@ -25,6 +25,7 @@ pub fn reopen(directory: &Path, workspace: &Path, scratch: Option<&Path>) -> Res
     let source = source::inspect(workspace)?;
     let buildinfo = read(&directory.join("buildinfo.json"))?;
     let machine = read(&directory.join("machine.json"))?;
+    let closure = read(&directory.join("closure.txt"))?;
     let info: Value = serde_json::from_slice(&buildinfo).map_err(|error| other(directory, "a buildinfo.json", &error.to_string()))?;
     let text = |pointer: &str| info.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
 
@@ -38,6 +39,7 @@ pub fn reopen(directory: &Path, workspace: &Path, scratch: Option<&Path>) -> Res
         ("/source/commit", source.commit.clone()),
         ("/source/tree", source.tree.clone()),
         ("/proofmark_toml", digest::sha256(&config_bytes)),
+        ("/closure/sha256", digest::sha256(&closure)),
         ("/product", config.product.to_string()),
         ("/release", config.release.to_string()),
     ];
@@ -66,7 +68,7 @@ pub fn reopen(directory: &Path, workspace: &Path, scratch: Option<&Path>) -> Res
     }
     let inputs = collect(directory, &info, &source.tree, &source_dir)?;
     let target = text("/target");
-    Ok(Built { config, source, target, source_dir, staged, outputs: listed, inputs, buildinfo, machine, work })
+    Ok(Built { config, source, target, source_dir, staged, outputs: listed, inputs, buildinfo, closure, machine, work })
 }
 
 /// What the build was made of, from this machine's own caches: each is what `buildinfo.json` says, or it is refused.

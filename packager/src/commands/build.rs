@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use proofmark::build::{self, Options};
+use proofmark::build::{self, Effort, Options};
 use proofmark::digest;
 use proofmark::exit::{Exit, Refusal, Refuse};
 use proofmark::text;
@@ -14,10 +14,12 @@ use crate::terminal::Console;
 /// Build the commit at HEAD twice, and keep the result only if both are the same bytes
 ///
 /// Takes the files of the commit (the working tree must be clean), the crates that Cargo.lock names (checked against its checksums),
-/// and builds in a sandbox without network, where paths, user, host name, locale and time zone are fixed. The second build runs with
-/// another user, path, umask and processor count outside. If one byte differs, the difference is explained and nothing is written.
+/// and builds in a sandbox without network, where paths, user, host name, locale, time zone, clock, randomness, processor count and
+/// directory order are fixed. The second build runs with another user, path, file system, umask, host name, environment and processor
+/// count outside. If one byte differs, more builds find out why, and nothing is written.
 ///
-/// Writes root/... (the programs), buildinfo.json (every input with its digest) and machine.json (about this machine, for people).
+/// Writes root/... (the programs), buildinfo.json (every input with its digest), closure.txt (which files were opened; its digest is in
+/// buildinfo) and machine.json (about this machine, for people).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  proofmark build --out /tmp/release && sha256sum /tmp/release/root/bin/*\n\n\
     Code that does not build here usually wants something that the sandbox does not have: the network, files outside of the workspace,\n\
@@ -35,9 +37,31 @@ pub(crate) struct Arguments {
     /// Where temporary files go, some gigabytes for a large workspace [default: the system's temporary directory]
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
+    #[command(flatten)]
+    effort: EffortArguments,
     /// Print the result, or the refusal, as JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// How much is done to find a difference.
+#[derive(Debug, clap::Args)]
+pub(crate) struct EffortArguments {
+    /// How many builds are compared, 2 to 8; all but the first vary everything
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..=Effort::MOST as i64))]
+    builds: u8,
+    /// Write down which files the first build opens, too, and refuse if another build opens others
+    #[arg(long)]
+    trace: bool,
+    /// Build twice more without the deterministic machine: which crates are the same anyway, and which only under it
+    #[arg(long)]
+    classify: bool,
+}
+
+impl EffortArguments {
+    pub(super) fn effort(&self) -> Effort {
+        Effort { builds: usize::from(self.builds), trace: self.trace, classify: self.classify }
+    }
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Done, Refusal> {
@@ -47,6 +71,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Done, Refusal> {
         toolchain: arguments.toolchain.clone(),
         scratch: arguments.scratch.clone(),
         worker,
+        effort: arguments.effort.effort(),
     };
     let console = Console::new();
     let built = build::double_build(&options, &console).map_err(|error| error.refusal())?;
@@ -67,7 +92,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Done, Refusal> {
         "outputs": built.outputs,
     });
     let words = format!(
-        "identical: two builds of {name} for {}, commit {}\nwritten to {}\n",
+        "identical: {} builds of {name} for {}, commit {}\nwritten to {}\n",
+        arguments.effort.builds,
         built.target,
         &built.source.commit,
         text::one_line(&out.display().to_string())

@@ -10,6 +10,7 @@ use proofmark_core::name::{GroupName, Name};
 use serde_json::json;
 
 use super::Done;
+use super::build::EffortArguments;
 use super::place::{KeyArguments, RepositoryArguments, core};
 use crate::terminal::Console;
 
@@ -54,6 +55,8 @@ pub(crate) struct Arguments {
     /// Where temporary files go, some gigabytes for a large workspace [default: the system's temporary directory]
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
+    #[command(flatten)]
+    effort: EffortArguments,
     /// Print the result, or the refusal, as JSON
     #[arg(long)]
     pub(super) json: bool,
@@ -70,6 +73,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Done, Refusal> {
         toolchain: arguments.toolchain.clone(),
         scratch: arguments.scratch.clone(),
         worker,
+        effort: arguments.effort.effort(),
     };
     let mut environments = arguments.environments.clone();
     environments.sort();

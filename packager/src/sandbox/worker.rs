@@ -7,16 +7,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use hakoniwa::{Container, MountOptions, Namespace};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::personality::{self, Persona};
 use rustix::fs::{Gid, Mode, Uid};
 use rustix::mount::{MountPropagationFlags, mount_bind_recursive, mount_change};
-use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, Signal, getrlimit, set_dumpable_behavior, set_parent_process_death_signal, setrlimit,
+};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-use super::{Request, Root, SETUP_FAILED, Spec};
+use super::{BUILDER, Machine, Request, Root, SETUP_FAILED, Spec};
 use crate::exit::{IoContext, IoError};
-
-/// User and group inside, whatever they are outside.
-const INNER_ID: u32 = 1000;
 
 /// Runs the request in the file `request` and returns the exit code of its program, or 125 with a line on standard error.
 pub fn main(request: &Path) -> u8 {
@@ -34,6 +35,10 @@ fn work(request: &Path) -> Result<i32, String> {
     let Request { mut spec, outside, stage, argv } = serde_json::from_slice(&json).map_err(|error| error.to_string())?;
     rustix::process::umask(Mode::from_raw_mode(outside.umask));
     leave_processors(outside.spare_processors);
+    soft_limit(Resource::Nofile, outside.open_files);
+    if let Some(name) = &outside.hostname {
+        unshare(CloneFlags::CLONE_NEWUTS).and_then(|()| nix::unistd::sethostname(name)).map_err(|error| format!("host name: {error}"))?;
+    }
     if let Some((uid, gid)) = outside.ids {
         stage_mounts(&mut spec, &stage).map_err(|error| error.to_string())?;
         become_user(uid, gid).map_err(|error| format!("become user {uid}: {error}"))?;
@@ -42,6 +47,12 @@ fn work(request: &Path) -> Result<i32, String> {
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| error.to_string())?;
     // From here on it is the sandbox's: the inside always sees 022.
     rustix::process::umask(Mode::from_raw_mode(0o022));
+    soft_limit(Resource::Nofile, 1024);
+    if spec.machine == Machine::On {
+        // The place of everything in memory begins where the stack ends, so its limit is fixed too.
+        soft_limit(Resource::Stack, 8 << 20);
+        personality::set(Persona::ADDR_NO_RANDOMIZE).map_err(|error| format!("personality(ADDR_NO_RANDOMIZE): {error}"))?;
+    }
     let container = container(&spec, &stage)?;
     let (program, arguments) = argv.split_first().ok_or("no program")?;
     let mut command = container.command(program);
@@ -55,11 +66,11 @@ fn work(request: &Path) -> Result<i32, String> {
 
 fn container(spec: &Spec, stage: &Path) -> Result<Container, String> {
     let mut container = Container::new();
-    for namespace in [Namespace::Network, Namespace::Ipc, Namespace::Uts] {
+    for namespace in [Namespace::Network, Namespace::Ipc, Namespace::Uts, Namespace::Cgroup] {
         container.unshare(namespace);
     }
-    container.uidmap(INNER_ID);
-    container.gidmap(INNER_ID);
+    container.uidmap(BUILDER);
+    container.gidmap(BUILDER);
     container.hostname("proofmark");
     container.rootdir(stage.join("root"));
     // /usr and the names of old that lead into it, as that system has them: a link stays a link.
@@ -87,6 +98,10 @@ fn container(spec: &Spec, stage: &Path) -> Result<Container, String> {
         container.tmpfsmount(place);
     }
     container.devfsmount("/dev");
+    if spec.machine == Machine::On {
+        // /proc is a directory of constants; only what is about the asking process leads here.
+        container.procfsmount("/proofmark/proc");
+    }
     Ok(container)
 }
 
@@ -124,7 +139,7 @@ fn stage_mounts(spec: &mut Spec, stage: &Path) -> Result<(), IoError> {
     let listed = spec.read_only.iter_mut().chain(&mut spec.writable).map(|(from, _)| from);
     for (number, from) in layers.into_iter().chain(listed).enumerate() {
         let to: PathBuf = stage.join("m").join(number.to_string());
-        fs::create_dir(&to).at("create", &to)?;
+        if from.is_dir() { fs::create_dir(&to) } else { fs::write(&to, "") }.at("create", &to)?;
         mount_bind_recursive(&*from, &to).map_err(io::Error::from).at("bind", &*from)?;
         *from = to;
     }
@@ -155,4 +170,10 @@ fn leave_processors(spare: usize) {
         }
     }
     let _ = sched_setaffinity(None, &wanted);
+}
+
+/// Best effort, as for processors: a hard limit may be lower.
+fn soft_limit(resource: Resource, limit: u64) {
+    let Rlimit { maximum, .. } = getrlimit(resource);
+    let _ = setrlimit(resource, Rlimit { current: Some(maximum.map_or(limit, |maximum| maximum.min(limit))), maximum });
 }
