@@ -13,7 +13,7 @@ use crate::config::{self, Config, ConfigError};
 use crate::exit::{IoContext, IoError};
 use crate::inputs::Collected;
 use crate::progress::Progress;
-use crate::source::{self, Source};
+use crate::source::Source;
 use crate::{cc, digest, files, interrupt, lockfile, rustflags, sandbox, toolchain, vendor, workspace};
 
 mod agree;
@@ -26,6 +26,7 @@ mod made_of;
 mod plan;
 mod reopen;
 mod run;
+mod supply;
 mod units;
 
 use agree::{Agreed, agree};
@@ -37,6 +38,7 @@ pub use factors::Factor;
 use plan::{Inputs, cargo_build, programs};
 pub use reopen::reopen;
 use run::Site;
+pub use supply::{Archive, Supply};
 use units::Needs;
 pub use units::Unit;
 
@@ -49,6 +51,8 @@ pub struct Options {
     pub toolchain: Option<PathBuf>,
     /// Where the temporary directories go; the system's place for them where absent.
     pub scratch: Option<PathBuf>,
+    /// Where source and crates come from.
+    pub supply: Supply,
     /// The `proofmark` program, which is started once for each sandbox (see [`sandbox::WORKER`]).
     pub worker: PathBuf,
     /// How much is done to find a difference.
@@ -106,16 +110,16 @@ pub struct Built {
 /// Builds the commit at HEAD twice and compares.
 pub fn double_build(options: &Options, progress: &dyn Progress) -> Result<Built, Error> {
     progress.step("checking the source tree");
-    if !options.workspace.join(config::FILE).is_file() {
+    if matches!(options.supply, Supply::Checkout) && !options.workspace.join(config::FILE).is_file() {
         return Err(ConfigError::Missing(options.workspace.join(config::FILE)).into());
     }
-    let source = source::inspect(&options.workspace)?;
+    let source = options.supply.inspect(&options.workspace)?;
     let scratch = options.scratch.clone().unwrap_or_else(std::env::temp_dir);
     let work = tempfile::Builder::new().prefix("proofmark-").tempdir_in(&scratch).at("create a directory in", &scratch)?;
     let base = work.path().canonicalize().at("open", work.path())?;
     files::create(&base.join("inputs"))?;
     let inputs = Inputs::new(base.join("inputs"));
-    source::export(&options.workspace, &source, &inputs.source())?;
+    options.supply.export(&options.workspace, &source, &inputs.source())?;
     let (config, config_bytes) = config::load(&inputs.source())?;
     let (crates, lock_bytes) = lockfile::read(&inputs.source())?;
     check_jemalloc(&config, &crates)?;
@@ -131,7 +135,8 @@ pub fn double_build(options: &Options, progress: &dyn Progress) -> Result<Built,
     let c_toolchain = cc::record()?;
     interrupt::check()?;
     progress.step(&format!("unpacking {} crates", crates.len()));
-    let mut collected = vendor::vendor(&cargo, &inputs.source(), &crates, &inputs.vendor(), source.time, progress)?;
+    let mut collected =
+        vendor::vendor(&cargo, &inputs.source(), &crates, options.supply.crates(), &inputs.vendor(), source.time, progress)?;
     let root = sandbox::Root::Host;
     inputs.settings(&vendor::source_replacement(&crates, "/vendor"), &root, source.time)?;
 

@@ -40,6 +40,7 @@ pub mod proposal;
 pub mod purl;
 pub mod release;
 pub mod repository;
+pub mod reproduce;
 pub mod review;
 pub mod rustflags;
 pub mod sandbox;

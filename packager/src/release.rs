@@ -123,10 +123,7 @@ pub fn release(
     let proposer = check_key(repository, key, request.proposer.as_ref())?;
     let trust = repository.trust();
     let signer = Signer::new(trust, Kind::Bundle, key)?;
-    let ledger = match &product.config.ledger {
-        Some(path) => Ledger::load(&inside(product.source_dir, path.as_str())?, Path::new(path.as_str()))?,
-        None => Ledger::default(),
-    };
+    let ledger = load_ledger(product)?;
     let programs: Vec<_> = product.outputs.iter().map(|output| (output.path.clone(), product.staged.join(&output.path))).collect();
     let mut notes = ledger.check_programs(&programs)?;
 
@@ -177,16 +174,31 @@ pub fn release(
     Ok(Released { bundles, proposal, proposer, notes })
 }
 
+/// Packs one environment of a build as a release does: to compare with a bundle that is published.
+pub(crate) fn pack_again(product: &Product<'_>, environment: &Name) -> Result<Ready, ReleaseError> {
+    pack_environment(product, &load_ledger(product)?, environment)
+}
+
+fn load_ledger(product: &Product<'_>) -> Result<Ledger, ReleaseError> {
+    Ok(match &product.config.ledger {
+        Some(path) => Ledger::load(&inside(product.source_dir, path.as_str())?, Path::new(path.as_str()))?,
+        None => Ledger::default(),
+    })
+}
+
 /// A packed bundle, not published yet.
-struct Ready {
-    path: PathBuf,
+pub(crate) struct Ready {
+    /// Where it lies.
+    pub(crate) path: PathBuf,
     file: String,
-    packed: Packed,
+    /// Its digest and manifest.
+    pub(crate) packed: Packed,
     entry: Entry,
 }
 
 impl Ready {
-    fn open(&self) -> Result<Box<dyn Stored>, RepositoryError> {
+    /// Its bytes.
+    pub(crate) fn open(&self) -> Result<Box<dyn Stored>, RepositoryError> {
         let file = File::open(&self.path).at("open", &self.path).map_err(crate::store::StoreError::from)?;
         Ok(Box::new(file))
     }

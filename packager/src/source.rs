@@ -111,14 +111,7 @@ impl Refuse for SourceError {
 
 /// Checks that the working tree is clean and names the commit. Exports nothing yet.
 pub fn inspect(workspace: &Path) -> Result<Source, SourceError> {
-    let commit = text(workspace, &["rev-parse", "--verify", "HEAD^{commit}"])?;
-    let prefix = text(workspace, &["rev-parse", "--show-prefix"])?;
-    let spec = format!("{commit}:{}", prefix.trim_end_matches('/'));
-    let spec = if prefix.is_empty() { format!("{commit}^{{tree}}") } else { spec };
-    let tree = text(workspace, &["rev-parse", "--verify", &spec]).map_err(|error| match error {
-        SourceError::Git { says, path, .. } => SourceError::NotACheckout { path, says },
-        other => other,
-    })?;
+    let source = at(workspace, "HEAD")?;
     let status = run(
         workspace,
         &["status", "--porcelain=v1", "-z", "--untracked-files=all", "--ignore-submodules=none", "--no-renames", "--", "."],
@@ -128,6 +121,19 @@ pub fn inspect(workspace: &Path) -> Result<Source, SourceError> {
     if !changes.is_empty() {
         return Err(SourceError::Dirty { path: workspace.into(), changes });
     }
+    Ok(source)
+}
+
+/// The source of a commit as a checkout has it, whatever is checked out.
+pub fn at(workspace: &Path, commit: &str) -> Result<Source, SourceError> {
+    let commit = text(workspace, &["rev-parse", "--verify", &format!("{commit}^{{commit}}")])?;
+    let prefix = text(workspace, &["rev-parse", "--show-prefix"])?;
+    let spec = format!("{commit}:{}", prefix.trim_end_matches('/'));
+    let spec = if prefix.is_empty() { format!("{commit}^{{tree}}") } else { spec };
+    let tree = text(workspace, &["rev-parse", "--verify", &spec]).map_err(|error| match error {
+        SourceError::Git { says, path, .. } => SourceError::NotACheckout { path, says },
+        other => other,
+    })?;
     let time = text(workspace, &["log", "-1", "--no-show-signature", "--format=%ct", &commit])?;
     let time = time.parse().map_err(|_| SourceError::Unsupported { path: commit.clone(), why: "the commit's time is before 1970" })?;
     Ok(Source { commit, tree, time })

@@ -121,6 +121,15 @@ impl Refuse for VendorError {
     }
 }
 
+/// Where crates are looked for.
+#[derive(Debug, Clone, Copy)]
+pub enum Cache<'a> {
+    /// In cargo's cache; what it lacks, cargo fetches.
+    Cargo,
+    /// In a directory of files named by their digest, and nowhere else.
+    Archive(&'a Path),
+}
+
 /// Gets every crate of `crates` into `to` (created here), for the exported workspace at `source`.
 ///
 /// Returns where each of them is, to be archived.
@@ -128,6 +137,7 @@ pub fn vendor(
     cargo: &Path,
     source: &Path,
     crates: &[Locked],
+    from: Cache<'_>,
     to: &Path,
     time: u64,
     progress: &dyn Progress,
@@ -135,18 +145,22 @@ pub fn vendor(
     files::create(to)?;
     let mut collected = Vec::new();
     let cache = cargo_home(source).join("registry").join("cache");
+    let find = |krate: &Locked| match from {
+        Cache::Cargo => find(&cache, krate),
+        Cache::Archive(directory) => archived(directory, krate),
+    };
     let mut fetched = false;
     for (number, krate) in crates.iter().enumerate() {
         interrupt::check()?;
         if number > 0 && (&crates[number - 1].name, &crates[number - 1].version) == (&krate.name, &krate.version) {
             return Err(VendorError::TwoSources { name: krate.name.clone(), version: krate.version.clone() });
         }
-        let (bytes, path) = match find(&cache, krate) {
+        let (bytes, path) = match find(krate) {
             // Fetching comes first only where something lacks: a machine with a full cache needs no network.
-            Err(VendorError::Absent { .. }) if !fetched => {
+            Err(VendorError::Absent { .. }) if !fetched && matches!(from, Cache::Cargo) => {
                 fetched = true;
                 fetch(cargo, source, progress)?;
-                find(&cache, krate)?
+                find(krate)?
             }
             other => other?,
         };
@@ -205,6 +219,22 @@ fn as_input(krate: &Locked, size: usize, path: PathBuf) -> Collected {
     let sha256 = krate.sha256.parse().unwrap_or(Digest::of(b""));
     let name = format!("{} {}", krate.name, krate.version);
     Collected { input: Input { kind: Kind::Crate, name, sha256, size: size as u64 }, content: Content::File(path) }
+}
+
+/// The bytes of a crate from an archive of inputs, and the file they are in.
+fn archived(directory: &Path, krate: &Locked) -> Result<(Vec<u8>, PathBuf), VendorError> {
+    let path = directory.join(&krate.sha256);
+    let (name, version) = (krate.name.clone(), krate.version.clone());
+    let bytes = match std::fs::read(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(VendorError::Absent { name, version, cache: directory.into() });
+        }
+        other => other.at("read", &path)?,
+    };
+    match digest::sha256(&bytes) {
+        have if have == krate.sha256 => Ok((bytes, path)),
+        have => Err(VendorError::Checksum { name, version, want: krate.sha256.clone(), have, path }),
+    }
 }
 
 /// The bytes of a crate from any registry's cache, whose digest is the locked one, and the file they are in.

@@ -48,7 +48,7 @@ fn double_build(workspace: &Path) -> Option<Result<Built, Error>> {
 
 fn build_with(workspace: &Path, effort: Effort) -> Option<Result<Built, Error>> {
     let worker = env!("CARGO_BIN_EXE_proofmark").into();
-    let options = Options { workspace: workspace.into(), toolchain: None, scratch: None, worker, effort };
+    let options = Options { workspace: workspace.into(), toolchain: None, scratch: None, supply: build::Supply::Checkout, worker, effort };
     match build::double_build(&options, &Silent) {
         Err(Error::Sandbox(SandboxError::Unavailable { missing, .. })) => {
             eprintln!("skipped: this machine lacks {missing}");

@@ -94,7 +94,14 @@ struct Finished {
 fn build(more: &str) -> Option<Finished> {
     let dir = project(more);
     let worker = PathBuf::from(env!("CARGO_BIN_EXE_proofmark"));
-    let options = Options { workspace: dir.path().into(), toolchain: None, scratch: None, worker, effort: build::Effort::default() };
+    let options = Options {
+        workspace: dir.path().into(),
+        toolchain: None,
+        scratch: None,
+        supply: build::Supply::Checkout,
+        worker,
+        effort: build::Effort::default(),
+    };
     let built = match build::double_build(&options, &Silent) {
         Err(Error::Sandbox(SandboxError::Unavailable { missing, .. })) => {
             eprintln!("skipped: this machine lacks {missing}");

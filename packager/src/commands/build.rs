@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use proofmark::build::{self, Effort, Options};
+use proofmark::build::{self, Effort, Options, Supply};
 use proofmark::digest;
 use proofmark::exit::{Exit, Refusal, Refuse};
 use proofmark::text;
@@ -70,6 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Done, Refusal> {
         workspace: arguments.workspace.clone(),
         toolchain: arguments.toolchain.clone(),
         scratch: arguments.scratch.clone(),
+        supply: Supply::Checkout,
         worker,
         effort: arguments.effort.effort(),
     };

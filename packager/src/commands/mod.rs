@@ -13,6 +13,7 @@ mod key;
 mod place;
 mod publish;
 mod release;
+mod reproduce;
 mod review;
 mod trust;
 
@@ -37,6 +38,7 @@ pub(crate) enum Command {
     Key(key::Arguments),
     Trust(trust::Arguments),
     Release(release::Arguments),
+    Reproduce(reproduce::Arguments),
     Review(review::Arguments),
     Approve(approve::Arguments),
     Publish(publish::Arguments),
@@ -62,6 +64,7 @@ impl Command {
             Self::Key(arguments) => key::run(arguments),
             Self::Trust(arguments) => trust::run(arguments),
             Self::Release(arguments) => release::run(arguments),
+            Self::Reproduce(arguments) => reproduce::run(arguments),
             Self::Review(arguments) => review::run(arguments),
             Self::Approve(arguments) => approve::run(arguments),
             Self::Publish(arguments) => publish::run(arguments),
@@ -76,6 +79,7 @@ impl Command {
             Self::Key(arguments) => arguments.is_json(),
             Self::Trust(arguments) => arguments.is_json(),
             Self::Release(arguments) => arguments.json,
+            Self::Reproduce(arguments) => arguments.json,
             Self::Review(arguments) => arguments.json,
             Self::Approve(arguments) => arguments.json,
             Self::Publish(arguments) => arguments.json,

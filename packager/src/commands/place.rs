@@ -41,6 +41,24 @@ impl RepositoryArguments {
     }
 }
 
+/// `--from`: a repository as in [`RepositoryArguments`], for who reads it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct FromArguments {
+    /// The release repository
+    #[arg(long, value_name = "DIR", env = "PROOFMARK_REPOSITORY")]
+    from: PathBuf,
+    /// SHA-256 of trust/1.trust.json, as you were given it [default: what the repository holds; it is shown]
+    #[arg(long, value_name = "HEX", env = "PROOFMARK_TRUST", value_parser = digest)]
+    trust_sha256: Option<Digest>,
+}
+
+impl FromArguments {
+    /// Opens the repository.
+    pub(crate) fn open(&self, words: &mut String) -> Result<Repository, Refusal> {
+        RepositoryArguments { repository: self.from.clone(), trust_sha256: self.trust_sha256 }.open(words)
+    }
+}
+
 /// `--key` and where its password comes from.
 #[derive(Debug, clap::Args)]
 pub(crate) struct KeyArguments {

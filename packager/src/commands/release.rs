@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use proofmark::build::{self, Options};
+use proofmark::build::{self, Options, Supply};
 use proofmark::exit::{Exit, Refusal, Refuse};
 use proofmark::release::{self, Product, Request};
 use proofmark_core::Digest;
@@ -72,6 +72,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Done, Refusal> {
         workspace: arguments.workspace.clone(),
         toolchain: arguments.toolchain.clone(),
         scratch: arguments.scratch.clone(),
+        supply: Supply::Checkout,
         worker,
         effort: arguments.effort.effort(),
     };

@@ -132,8 +132,8 @@ pub fn read(stream: &mut dyn Read, to: &Path, time: u64) -> Result<(), TreeError
     let mut archive = tar::Archive::new(stream);
     let mut links = BTreeSet::new();
     let mut before: Option<String> = None;
-    for entry in archive.entries().at("read", to)? {
-        let mut entry = entry.at("read", to)?;
+    for entry in archive.entries().map_err(|error| broken(&error, to))? {
+        let mut entry = entry.map_err(|error| broken(&error, to))?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let bad = |why| TreeError::Entry { path: name.clone(), why };
         let path = std::str::from_utf8(&entry.path_bytes()).map_err(|_| bad("a name that is not UTF-8"))?.to_owned();
@@ -168,6 +168,14 @@ pub fn read(stream: &mut dyn Read, to: &Path, time: u64) -> Result<(), TreeError
         before = Some(path);
     }
     Ok(files::settle(to, time)?)
+}
+
+/// An error of the operating system is "cannot tell"; any other means that this is no tree stream.
+fn broken(error: &io::Error, to: &Path) -> TreeError {
+    match error.raw_os_error() {
+        Some(code) => IoError { action: "read a tree for", path: to.into(), source: io::Error::from_raw_os_error(code) }.into(),
+        None => TreeError::Entry { path: error.to_string(), why: "not a tar stream" },
+    }
 }
 
 fn copy(content: &mut dyn Read, place: &Path, executable: bool, time: u64) -> Result<(), IoError> {
