@@ -94,10 +94,23 @@ impl Host {
     }
 
     pub fn init_as(&self, world: &World, host: &str, environment: &str, group: &str) -> Outcome {
+        let outcome = self.identify(&["init"], world, host, environment, group);
+        if outcome.code == 0 {
+            self.write_users();
+        }
+        outcome
+    }
+
+    /// The standard host takes up an adopt document.
+    pub fn adopt(&self, world: &World, document: &Path) -> Outcome {
+        self.identify(&["adopt", document.to_str().unwrap()], world, HOST, "prod", GROUP)
+    }
+
+    /// `init` or `adopt`, with who the host is.
+    fn identify(&self, command: &[&str], world: &World, host: &str, environment: &str, group: &str) -> Outcome {
         let trust = world.file("trust/1.trust.json");
         let pin = world.pin().to_string();
-        let outcome = self.verifier(&[
-            "init",
+        let identity = [
             "--trust",
             trust.to_str().unwrap(),
             "--sha256",
@@ -110,14 +123,15 @@ impl Host {
             group,
             "--repository",
             world.path().to_str().unwrap(),
-        ]);
-        if outcome.code == 0 {
-            // The user that the standard manifest asks for, without touching the machine's own users.
-            let config = self.file("etc/proofmark/host.toml");
-            let text = std::fs::read_to_string(&config).unwrap();
-            std::fs::write(&config, format!("{text}\n[users]\npayload = 61234\n")).unwrap();
-        }
-        outcome
+        ];
+        self.verifier(&[command, &identity].concat())
+    }
+
+    /// The user that the standard manifest asks for, without touching the machine's own users.
+    fn write_users(&self) {
+        let config = self.file("etc/proofmark/host.toml");
+        let text = std::fs::read_to_string(&config).unwrap();
+        std::fs::write(&config, format!("{text}\n[users]\npayload = 61234\n")).unwrap();
     }
 
     pub fn update(&self) -> Outcome {

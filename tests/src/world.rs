@@ -2,7 +2,9 @@
 
 use minisign::KeyPair;
 use proofmark::pack::{self, Content, Member, Packed};
+use proofmark_core::adopt::Adopt;
 use proofmark_core::group::{Entry, Freshness, Gate, Group, Host, Lease, Mode, Silence};
+use proofmark_core::halt::{self, Halt, Scope};
 use proofmark_core::head::{Head, IndexPin};
 use proofmark_core::index::{GroupPin, Index, Pin};
 use proofmark_core::json::{self, Document};
@@ -10,6 +12,7 @@ use proofmark_core::key::PublicKey;
 use proofmark_core::latest::Latest;
 use proofmark_core::manifest::{FileMode, Launch, Limits, Manifest, Source};
 use proofmark_core::name::RepositoryId;
+use proofmark_core::resume::Resume;
 use proofmark_core::signature::{self, Kind};
 use proofmark_core::trust::{Key, KeyGroup, Role, Roles, Trust};
 use proofmark_core::{Digest, Time};
@@ -322,6 +325,80 @@ impl World {
         self.write_signed("head", &format!("{version}.head.json"), Kind::Head, Some(version), bytes, signers);
         self.head_version = version;
         self.write_latest(|_| {});
+    }
+
+    /// A halt of `scope` by `holder`, issued now.
+    pub fn halt(&self, scope: Scope, holder: &str) -> Halt {
+        Halt {
+            format: 1,
+            kind: Halt::KIND.into(),
+            repository: self.trust.repository.clone(),
+            scope,
+            mode: halt::Mode::Kill,
+            drain_seconds: None,
+            reason: "child orders without parent".into(),
+            by: t(holder),
+            issued: now(),
+        }
+    }
+
+    /// Signs and writes a halt. Hosts learn of it from `latest`, a head, or by hand.
+    pub fn publish_halt(&self, halt: &Halt, signers: &[&str]) -> Digest {
+        self.publish_named("halt", Kind::Halt, None, &json::print(halt), signers)
+    }
+
+    /// Points `latest` at these halts.
+    pub fn hint(&self, halts: &[Digest]) {
+        let mut halts = halts.to_vec();
+        halts.sort();
+        self.write_latest(|latest| latest.halts = halts);
+    }
+
+    /// Signs and writes a resume of `halt`, proposed by `ci`; `edit` may spoil it.
+    pub fn publish_resume(&self, halt: Digest, edit: impl FnOnce(&mut Resume), signers: &[&str]) {
+        let mut resume = Resume {
+            format: 1,
+            kind: Resume::KIND.into(),
+            repository: self.trust.repository.clone(),
+            halt,
+            reason: "counter checked".into(),
+            proposer: t("ci"),
+            issued: now(),
+        };
+        edit(&mut resume);
+        self.publish_named("resume", Kind::Resume, Some(halt), &json::print(&resume), signers);
+    }
+
+    /// An adopt document for the standard host: floors are what stands in the repository; `edit` may spoil it. Gives its path.
+    pub fn publish_adopt(&self, edit: impl FnOnce(&mut Adopt), signers: &[&str]) -> PathBuf {
+        let pin = |kind: &str, version: u64| Pin { version, sha256: Digest::of(&self.read(&format!("{kind}/{version}.{kind}.json"))) };
+        let index = self.index.as_ref().map_or(1, |(index, ..)| index.version);
+        let mut adopt = Adopt {
+            format: 1,
+            kind: Adopt::KIND.into(),
+            repository: self.trust.repository.clone(),
+            host: t(HOST),
+            environment: t("prod"),
+            groups: vec![t(GROUP)],
+            first_trust: pin("trust", 1),
+            trust: pin("trust", self.trust.version),
+            index: pin("index", index),
+            head: pin("head", self.head_version),
+            halts: vec![],
+            proposer: t("ci"),
+            issued: now(),
+            expires: now().plus(86_400),
+        };
+        edit(&mut adopt);
+        let digest = self.publish_named("adopt", Kind::Adopt, None, &json::print(&adopt), signers);
+        self.file(&format!("adopt/{digest}.adopt.json"))
+    }
+
+    /// Signs and writes what a digest names: its own, or `name`.
+    fn publish_named(&self, dir: &str, kind: Kind, name: Option<Digest>, bytes: &[u8], signers: &[&str]) -> Digest {
+        let digest = name.unwrap_or_else(|| Digest::of(bytes));
+        self.write_signed(dir, &signature::digest_name(kind, digest), kind, None, bytes, signers);
+        digest
     }
 
     pub fn write_latest(&self, edit: impl FnOnce(&mut Latest)) {

@@ -637,18 +637,14 @@ fn what_this_verifier_cannot_enforce_it_refuses() {
     story.refused(91, "verifier-too-old");
     let mut story = Story::new();
     let group = story.group.clone();
-    story.world.publish_index(&[group], |index| index.min_verifier = 2, &["ci-1", "alice-1"]);
+    story.world.publish_index(&[group], |index| index.min_verifier = 3, &["ci-1", "alice-1"]);
     story.world.publish_head(|_| {}, &["head-1"]);
     story.refused(91, "verifier-too-old");
-    // These two are learnt by `update` and refused by `run`.
+    // This is learnt by `update` and refused by `run`.
     let mut story = Story::new();
     story.next_index(|group| group.gate = Gate::All, &["ci-1", "alice-1"]);
     story.host.update().ok();
     story.host.run().refused(88, "gate-closed");
-    let mut story = Story::new();
-    story.world.publish_head(|head| head.halts = vec![Digest::of(b"halt")], &["head-1"]);
-    story.host.update().ok();
-    story.host.run().refused(87, "halted");
 }
 
 /// Index 2 with spoiled JSON, signed by everybody.

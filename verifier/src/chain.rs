@@ -8,12 +8,13 @@ use crate::source::{Memory, Source, absent};
 use proofmark_core::admission::{Chain, Intent, Session, State};
 use proofmark_core::digest::Digest;
 use proofmark_core::group::Group;
+use proofmark_core::halt::Halt;
 use proofmark_core::head::Head;
 use proofmark_core::index::Index;
 use proofmark_core::json::{self, Document};
 use proofmark_core::latest::Latest;
 use proofmark_core::name::{GroupName, Name};
-use proofmark_core::signature::{file_name, verify_document};
+use proofmark_core::signature::{digest_name, file_name, verify_document};
 use proofmark_core::trust::{Role, Trust};
 use proofmark_core::{Kind, Reason, Refusal, Result, SignedFile, Time, Verified, limits};
 use std::cell::RefCell;
@@ -50,21 +51,49 @@ impl<'a> Reading<'a> {
         self.seen.borrow_mut().0.insert(path, bytes);
     }
 
-    /// Steps 1 to 8 of FORMAT.md section 7.
-    pub fn chain(&self) -> Result<Chain<'a>> {
-        let (trust, head) = match self.repository {
-            Some(repository) => self.latest(repository)?,
-            None => (self.state.trust.version, self.accepted_head()?),
-        };
-        let newest = self.newest();
-        let session = match self.trust(self.cache, trust) {
+    /// The accepted chain, from what the host has: steps 1 to 9 of FORMAT.md section 7.1 but for step 2.
+    pub fn accepted(&self) -> Result<Chain<'a>> {
+        let none = || Refusal::new(Reason::State, "state.json", "an accepted head", "none");
+        let head = self.state.head.as_ref().map(|mark| mark.version).ok_or_else(none)?;
+        self.chain(self.state.trust.version, head)
+    }
+
+    /// Steps 1 to 9 but for step 2, where `latest` points.
+    pub fn offered_chain(&self, latest: &Latest) -> Result<Chain<'a>> {
+        match (latest.head, &self.state.head) {
+            (0, None) => {
+                let want = "a head: a repository gets its first one by proofmark head, after its first index";
+                Err(Refusal::new(Reason::NoHead, format_args!("latest of {}", self.newest().name()), want, "no head yet"))
+            }
+            (0, Some(mark)) => {
+                let want = format!("head {} or newer", mark.version);
+                Err(Refusal::new(Reason::Rollback, format_args!("latest of {}", self.newest().name()), want, "no head yet"))
+            }
+            (head, _) => self.chain(latest.trust, head),
+        }
+    }
+
+    /// Step 1: trust, as far as `version`, and at least as far as the host has come before.
+    pub fn session(&self, version: u64) -> Result<Session<'a>> {
+        let version = version.max(self.state.trust.version);
+        match self.trust(self.cache, version) {
             // What the host has kept may be damaged: the repository's copies are judged by the same pins.
             Err(_) if self.repository.is_some() => {
                 self.seen.borrow_mut().0.clear();
-                self.trust(newest, trust)?
+                self.trust(self.newest(), version)
             }
-            other => other?,
-        };
+            other => other,
+        }
+    }
+
+    /// Step 1 from what the host has kept, and no further than it has come before.
+    pub fn accepted_session(&self) -> Result<Session<'a>> {
+        self.trust(self.cache, self.state.trust.version)
+    }
+
+    fn chain(&self, trust: u64, head: u64) -> Result<Chain<'a>> {
+        let newest = self.newest();
+        let session = self.session(trust)?;
         let roles = &session.trust().roles;
         let file = self.signed(newest, Kind::Head, head, Head::LIMIT, &roles.head)?;
         let with_head = session.head(head, &file)?;
@@ -95,26 +124,29 @@ impl<'a> Reading<'a> {
         if self.repository.is_some() { Intent::Change } else { Intent::Start }
     }
 
-    fn accepted_head(&self) -> Result<u64> {
-        let none = || Refusal::new(Reason::State, "state.json", "an accepted head", "none");
-        self.state.head.as_ref().map(|mark| mark.version).ok_or_else(none)
+    /// The hint: versions of the newest documents, and halts.
+    pub fn latest(&self) -> Result<Latest> {
+        let newest = self.newest();
+        let bytes = newest.read("latest", Latest::LIMIT)?.ok_or_else(|| absent(newest, "latest"))?;
+        json::parse(&bytes, "latest")
     }
 
-    /// The hint: versions of the newest trust and head.
-    fn latest(&self, repository: &dyn Source) -> Result<(u64, u64)> {
-        let bytes = repository.read("latest", Latest::LIMIT)?.ok_or_else(|| absent(repository, "latest"))?;
-        let latest: Latest = json::parse(&bytes, "latest")?;
-        match (latest.head, &self.state.head) {
-            (0, None) => {
-                let want = "a head: a repository gets its first one by proofmark head, after its first index";
-                Err(Refusal::new(Reason::Unreachable, format_args!("latest of {}", repository.name()), want, "no head yet"))
-            }
-            (0, Some(mark)) => {
-                let want = format!("head {} or newer", mark.version);
-                Err(Refusal::new(Reason::Rollback, format_args!("latest of {}", repository.name()), want, "no head yet"))
-            }
-            (head, _) => Ok((latest.trust.max(self.state.trust.version), head)),
-        }
+    /// A halt that the accepted head lists, kept with its documents. `None`: nobody has these bytes.
+    pub fn listed_halt(&self, digest: Digest) -> Option<Vec<u8>> {
+        let path = digest_path(Kind::Halt, digest);
+        let whole = |source: &dyn Source| source.read(&path, Halt::LIMIT).ok().flatten().filter(|bytes| Digest::of(bytes) == digest);
+        let bytes = whole(self.cache).or_else(|| self.repository.and_then(whole))?;
+        self.keep(path, bytes.clone());
+        Some(bytes)
+    }
+
+    /// A document that a digest names, with its signatures, as the repository has it now: it is not kept. `None`: it has none.
+    pub fn named(&self, kind: Kind, digest: Digest, limit: usize, role: &Role) -> Result<Option<SignedFile>> {
+        let path = digest_path(kind, digest);
+        let newest = self.newest();
+        let Some(bytes) = newest.read(&path, limit)? else { return Ok(None) };
+        let signatures = signatures(role.keys(), |name| newest.read(&signature(&path, name), limits::SIGNATURE))?;
+        Ok(Some(SignedFile { bytes, signatures }))
     }
 
     /// Step 1: trust from the pinned one to `newest`. Accepted versions come from `accepted`, newer ones from the repository.
@@ -225,6 +257,11 @@ pub fn signatures<'k>(
 /// `KIND/N.KIND.json`
 pub fn document_path(kind: Kind, version: u64) -> String {
     format!("{}/{}", kind.word(), file_name(kind, version))
+}
+
+/// `KIND/DIGEST.KIND.json`
+pub fn digest_path(kind: Kind, digest: Digest) -> String {
+    format!("{}/{}", kind.word(), digest_name(kind, digest))
 }
 
 /// `group/DIGEST.group.json`

@@ -5,8 +5,8 @@ use crate::core::{Digest, Reason, Refusal, Result};
 use crate::host::Host;
 use crate::report::{self, Report};
 use crate::verify::Extent;
-use crate::{init, run, status, update, verify};
-use clap::{Parser, Subcommand};
+use crate::{adopt, init, latch, run, status, update, verify};
+use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
 const EXIT_CODES: &str = "\
@@ -37,6 +37,42 @@ pub struct Cli {
     command: Command,
 }
 
+/// Who a host is: what `init` and `adopt` are given.
+#[derive(Args, Debug)]
+struct Identity {
+    /// The first trust document
+    #[arg(long, value_name = "FILE")]
+    trust: PathBuf,
+    /// Its SHA-256
+    #[arg(long, value_name = "HEX")]
+    sha256: Digest,
+    /// This host's name in the index
+    #[arg(long, value_name = "NAME")]
+    host: Name,
+    /// This host's environment
+    #[arg(long, value_name = "ENV")]
+    environment: Name,
+    /// A group to follow; may be given again
+    #[arg(long, value_name = "ENV/ROLE", required = true, num_args = 1..)]
+    group: Vec<GroupName>,
+    /// URL or directory of the repository; may be given again, they are tried in turn
+    #[arg(long, value_name = "URL", required = true, num_args = 1..)]
+    repository: Vec<String>,
+}
+
+impl Identity {
+    fn given(&self) -> init::Identity {
+        init::Identity {
+            trust: self.trust.clone(),
+            sha256: self.sha256,
+            host: self.host.clone(),
+            environment: self.environment.clone(),
+            groups: self.group.clone(),
+            repository: self.repository.clone(),
+        }
+    }
+}
+
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Set this host up, once
@@ -55,33 +91,57 @@ Example:
 Exit codes: 0; 80 signature; 81 digest; 84 equivocation; 85 the head expired; 90 malformed; 91 too old; 92 not the pinned
 trust; 93 clock; 94 set up before; 95 I/O; 96 a group of another environment; 98 unreachable, or no head yet."
     )]
-    Init {
-        /// The first trust document
-        #[arg(long, value_name = "FILE")]
-        trust: PathBuf,
-        /// Its SHA-256
-        #[arg(long, value_name = "HEX")]
-        sha256: Digest,
-        /// This host's name in the index
-        #[arg(long, value_name = "NAME")]
-        host: Name,
-        /// This host's environment
-        #[arg(long, value_name = "ENV")]
-        environment: Name,
-        /// A group to follow; may be given again
-        #[arg(long, value_name = "ENV/ROLE", required = true, num_args = 1..)]
-        group: Vec<GroupName>,
-        /// URL or directory of the repository; may be given again, they are tried in turn
-        #[arg(long, value_name = "URL", required = true, num_args = 1..)]
-        repository: Vec<String>,
+    Init(Identity),
+    /// Give this host a state again, where its own is missing or damaged
+    #[command(
+        long_about = "\
+Give this host a state again, where its own is missing or damaged. Never where a whole one exists.
+
+It takes a document that the people who sign the index have signed for this one host (proofmark adopt), with its signatures
+beside it (FILE.KEY.minisig), and a head that was signed after that document. Versions that the document names are floors.
+Halts that the document and the head name are latched; a halt that only this host had seen is lost with its state, so
+publish every halt. The other arguments are those of the host's `init`.",
+        after_help = "\
+Example:
+  proofmark-verifier adopt rtr-1.adopt.json --trust trust.json --sha256 3f5a... --host rtr-1 --environment prod \\
+      --group prod/router --repository https://releases.example.org/
+
+Exit codes: as init, and 84 the head is older than the document; 85 the document expired; 89 it is for another host."
+    )]
+    Adopt {
+        /// The adopt document
+        #[arg(value_name = "FILE")]
+        document: PathBuf,
+        #[command(flatten)]
+        identity: Identity,
+    },
+    /// Latch a halt that came by another way than the repository; needs no network
+    #[command(
+        long_about = "\
+Latch a halt that came by another way than the repository, with its signatures beside it (FILE.KEY.minisig). Needs no network.
+
+From then on nothing that the halt stops starts here, also after a reboot, until its resume lifts it. It ends no process: stop
+what runs with your service manager.",
+        after_help = "\
+Example:
+  proofmark-verifier halt /media/usb/halt.json
+
+Exit codes: 0, also where it was latched before; 80 not signed by a key of role halt; 84 it was lifted before; 89 it is about
+other hosts and groups; 90 malformed; 94 state; 95 I/O."
+    )]
+    Halt {
+        /// The halt
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
     },
     /// Fetch, check and stage what the newest index assigns to this host
     #[command(
         long_about = "\
 Fetch, check and stage what the newest index assigns to this host.
 
-Everything is checked before anything is kept; a refusal changes nothing. What runs goes on running: stop and start it
-with your service manager. Two updates at once take turns.",
+Everything is checked before anything is kept; a refusal changes nothing, but a halt that was seen stays latched. What runs
+goes on running: stop and start it with your service manager. While a halt is in force everything is staged as ever and
+nothing starts; a resume is found here. Two updates at once take turns.",
         after_help = "\
 Example:
   proofmark-verifier update
@@ -156,17 +216,9 @@ pub fn main() -> u8 {
 fn execute(cli: &Cli) -> Result<Report> {
     let host = Host::new(&cli.root);
     match &cli.command {
-        Command::Init { trust, sha256, host: name, environment, group, repository } => init::init(
-            &host,
-            &init::Identity {
-                trust: trust.clone(),
-                sha256: *sha256,
-                host: name.clone(),
-                environment: environment.clone(),
-                groups: group.clone(),
-                repository: repository.clone(),
-            },
-        ),
+        Command::Init(identity) => init::init(&host, &identity.given()),
+        Command::Adopt { document, identity } => adopt::adopt(&host, &identity.given(), document),
+        Command::Halt { file } => latch::halt(&host, file),
         Command::Update => update::update(&host),
         Command::Run { group } => Err(run::run(&host, group)),
         Command::Verify { group, full } => verify::verify(&host, group.as_ref(), if *full { Extent::Bundle } else { Extent::Files }),

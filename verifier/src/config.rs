@@ -1,6 +1,5 @@
 //! `host.toml`: where the repository is, and which user a payload's name means. The administrator's; it can weaken no check.
 
-use crate::failure;
 use crate::files::read_configuration;
 use crate::paths::Layout;
 use proofmark_core::name::Name;
@@ -71,10 +70,17 @@ impl Config {
         Self::parse(&bytes, &path).map(Some)
     }
 
-    /// Reads `host.toml`, which must be there.
+    /// Reads `host.toml`, which `init` has written.
     pub fn require(layout: &Layout) -> Result<Self> {
         let path = layout.host_toml();
-        Self::load(layout)?.ok_or_else(|| failure::lacks(path.display(), "a file with repository = [\"URL or directory\"]", "no such file"))
+        Self::load(layout)?.ok_or_else(|| {
+            Refusal::new(
+                Reason::NotConfigured,
+                path.display(),
+                "the file that init wrote, which says where the repository is",
+                "no such file",
+            )
+        })
     }
 
     fn parse(bytes: &[u8], path: &Path) -> Result<Self> {

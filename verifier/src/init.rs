@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::documents::write_all;
 use crate::failure;
 use crate::files::Directory;
+use crate::halts;
 use crate::host::Host;
 use crate::paths::{DOCUMENTS, STATE, signature};
 use crate::report::Report;
@@ -43,15 +44,7 @@ pub struct Identity {
 pub fn init(host: &Host, given: &Identity) -> Result<Report> {
     let _lock = state::lock_updates(&host.layout, &host.disk)?;
     check_blank(host)?;
-    if let Some(group) = given.groups.iter().find(|group| group.environment != given.environment) {
-        let want = format!("groups of environment {}, which this host is to be", given.environment);
-        return Err(Refusal::new(
-            Reason::Environment,
-            format_args!("group {group}"),
-            want,
-            format_args!("environment {}", group.environment),
-        ));
-    }
+    check_groups(given)?;
     let repository = addresses(&given.repository)?;
     check_config(host, &repository)?;
     let (state, documents) = first_success(&repository, |source| first_contact(given, source))?;
@@ -67,6 +60,13 @@ pub fn init(host: &Host, given: &Identity) -> Result<Report> {
     Ok(report)
 }
 
+/// A host is of one environment.
+pub(crate) fn check_groups(given: &Identity) -> Result<()> {
+    let Some(group) = given.groups.iter().find(|group| group.environment != given.environment) else { return Ok(()) };
+    let want = format!("groups of environment {}, which this host is to be", given.environment);
+    Err(Refusal::new(Reason::Environment, format_args!("group {group}"), want, format_args!("environment {}", group.environment)))
+}
+
 fn check_blank(host: &Host) -> Result<()> {
     let lib = host.layout.lib();
     if host.layout.state().exists() {
@@ -80,7 +80,7 @@ fn check_blank(host: &Host) -> Result<()> {
 }
 
 /// Directories made absolute: `update` may run elsewhere.
-fn addresses(given: &[String]) -> Result<Vec<String>> {
+pub(crate) fn addresses(given: &[String]) -> Result<Vec<String>> {
     let absolute = |address: &String| {
         if address.contains("://") {
             return Ok(address.clone());
@@ -93,7 +93,7 @@ fn addresses(given: &[String]) -> Result<Vec<String>> {
 }
 
 /// An existing host.toml is the administrator's: it is used if it says the same, and never changed.
-fn check_config(host: &Host, repository: &[String]) -> Result<bool> {
+pub(crate) fn check_config(host: &Host, repository: &[String]) -> Result<bool> {
     let path = host.layout.host_toml();
     match Config::load(&host.layout)? {
         None => Ok(false),
@@ -107,18 +107,25 @@ fn check_config(host: &Host, repository: &[String]) -> Result<bool> {
 
 /// Steps 1 to 8 with a state that knows the pinned trust and nothing else.
 fn first_contact(given: &Identity, source: &dyn Source) -> Result<(State, Memory)> {
+    let (state, pinned) = pin(given, source)?;
+    let reading = Reading::offered(&state, crate::clock::now()?, &pinned, source);
+    let latest = reading.latest()?;
+    let chain = reading.offered_chain(&latest)?;
+    let mut next = chain.advance(&[])?;
+    halts::settle(&reading, &chain, &latest, &mut next)?;
+    Ok((next, reading.seen()))
+}
+
+/// A state that knows the pinned trust and nothing else, and that trust as a cache.
+pub(crate) fn pin(given: &Identity, source: &dyn Source) -> Result<(State, Memory)> {
     let (version, file) = first_trust(given, source)?;
     let trust = Trust::pinned(given.sha256, &file)?;
     let state = State::first(given.host.clone(), given.environment.clone(), &trust, given.groups.iter().cloned());
     let path = document_path(Kind::Trust, version);
-    let mut pinned = Memory::default();
-    for (key, bytes) in &file.signatures {
-        pinned.0.insert(signature(&path, key), bytes.clone());
-    }
+    let signatures = file.signatures.into_iter().map(|(key, bytes)| (signature(&path, &key), bytes));
+    let mut pinned = Memory(signatures.collect());
     pinned.0.insert(path, file.bytes);
-    let reading = Reading::offered(&state, crate::clock::now()?, &pinned, source);
-    let next = reading.chain()?.advance(&[])?;
-    Ok((next, reading.seen()))
+    Ok((state, pinned))
 }
 
 /// The file that was given, with the signatures beside it, or else the repository's.
@@ -136,15 +143,21 @@ fn first_trust(given: &Identity, source: &dyn Source) -> Result<(u64, SignedFile
     Ok((trust.version, file))
 }
 
-fn write(host: &Host, given: &Identity, repository: &[String], state: &State, documents: &Memory) -> Result<()> {
-    let toml = host.layout.host_toml();
-    if !check_config(host, repository)? {
-        let write = || {
-            host.disk.directories(toml.parent().unwrap_or(Path::new("/")))?;
-            host.disk.create_once(&toml, Config::print(repository).as_bytes(), 0o644)
-        };
-        write().map_err(failure::io(&toml, "to be written"))?;
+/// Writes host.toml, unless there is one that says the same.
+pub(crate) fn write_config(host: &Host, repository: &[String]) -> Result<()> {
+    if check_config(host, repository)? {
+        return Ok(());
     }
+    let toml = host.layout.host_toml();
+    let write = || {
+        host.disk.directories(toml.parent().unwrap_or(Path::new("/")))?;
+        host.disk.create_once(&toml, Config::print(repository).as_bytes(), 0o644)
+    };
+    write().map_err(failure::io(&toml, "to be written"))
+}
+
+fn write(host: &Host, given: &Identity, repository: &[String], state: &State, documents: &Memory) -> Result<()> {
+    write_config(host, repository)?;
     let lib = host.layout.lib();
     let head = state.head.as_ref().map(|head| head.sha256.to_string()).unwrap_or_default();
     let write = || {

@@ -10,6 +10,7 @@
 //! Each of these has one home: the clock ([`clock`]), durable writes ([`durable`]), network ([`source`]), opening files that
 //! others could have prepared ([`files`]), unsafe code (`os`), exec ([`launch`]), output ([`report`]).
 
+pub mod adopt;
 pub mod chain;
 pub mod cli;
 pub mod clock;
@@ -19,8 +20,10 @@ pub mod durable;
 pub mod failure;
 pub mod files;
 pub mod grants;
+pub mod halts;
 pub mod host;
 pub mod init;
+pub mod latch;
 pub mod launch;
 pub mod mounts;
 pub mod os;

@@ -17,6 +17,13 @@ impl Report {
         Report { lines: Vec::new(), json }
     }
 
+    /// Adds a field for machines.
+    pub fn field(&mut self, name: &str, value: Value) {
+        if let Value::Object(fields) = &mut self.json {
+            fields.insert(name.to_owned(), value);
+        }
+    }
+
     /// Adds a line for people.
     pub fn line(&mut self, line: String) {
         self.lines.push(line);

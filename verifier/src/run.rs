@@ -1,6 +1,6 @@
 //! `run GROUP`: from what the host has accepted to the payload's first instruction, without network (FORMAT.md section 7).
 //!
-//! Documents, permit, manifest, private copy, seal, hash, last look at the state, exec. A refusal starts nothing, and never
+//! Latched halts, documents, permit, manifest, private copy, seal, hash, last look at the state, exec. A refusal starts nothing, and never
 //! something older. It never waits for an update, a log or a server.
 
 use crate::chain::Reading;
@@ -70,15 +70,18 @@ pub struct Judged {
     pub permit: Permit,
 }
 
-/// Steps 1 to 15 but for the bundle, from what is stored.
+/// Steps 1 to 17 but for the bundle, from what is stored.
 pub fn judge(host: &Host, name: &GroupName) -> Result<Judged> {
+    // The latch before anything else: it holds whatever became of the documents.
+    state::load(&host.layout)?.state.check_latched(name)?;
     let (snapshot, documents) = accepted(host)?;
     let reading = Reading::cached(&snapshot.state, crate::clock::now()?, &*documents);
-    let chain = reading.chain()?;
+    let chain = reading.accepted()?;
     check_followed(&snapshot.state, name, chain.index().groups.contains_key(name))?;
     let group = update::assign(&reading, &chain, &snapshot.state, name)?;
     update::assigned(&reading, &chain, &snapshot.state)?;
-    let permit = chain.permit(name, &group)?;
+    let listed = chain.listed(|digest| reading.listed_halt(digest));
+    let permit = chain.permit(name, &group, &listed)?;
     Ok(Judged { group, permit, snapshot: snapshot.clone() })
 }
 
@@ -93,8 +96,8 @@ pub fn accepted(host: &Host) -> Result<(Snapshot, Box<dyn Source>)> {
 fn check_followed(state: &State, name: &GroupName, in_index: bool) -> Result<()> {
     let subject = format!("group {name} on {}", state.identity.host);
     match state.groups.get(name) {
-        Some(Some(_)) => Ok(()),
-        Some(None) => Err(Refusal::new(Reason::NotStaged, subject, "a staged bundle", "nothing staged yet")),
+        Some(followed) if followed.active.is_some() => Ok(()),
+        Some(_) => Err(Refusal::new(Reason::NotStaged, subject, "a staged bundle", "nothing staged yet")),
         // The core refuses a group that the index does not have.
         None if !in_index => Ok(()),
         None => {

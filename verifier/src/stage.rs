@@ -97,7 +97,7 @@ fn copy(entry: &Entry, member: &Member, root: BorrowedFd, path: &str) -> Result<
     io::copy(&mut source.take(member.size), &mut target).map(drop).map_err(room(path))
 }
 
-/// A file of the sealed copy is the manifest's (step 16).
+/// A file of the sealed copy is the manifest's (step 18).
 fn check(root: BorrowedFd, path: &str, member: &Member) -> Result<()> {
     let (have, size) = digest(root, path)?;
     if size != member.size {

@@ -1,6 +1,6 @@
 //! `state.json`: what the host has accepted, and the two locks around it.
 //!
-//! Missing or damaged is refused (94), never taken for first use. Only [`commit`] and [`confirm`] write it, by one rename.
+//! Missing or damaged is refused (94), never taken for first use. Only [`commit`], [`note`], [`confirm`] and [`replace_lost`] write it, by one rename.
 
 use crate::durable::Disk;
 use crate::failure;
@@ -29,7 +29,7 @@ pub struct Snapshot {
 #[must_use]
 pub struct Held(#[allow(dead_code, reason = "the lock lives as long as the file")] File);
 
-/// Held by `init` and `update` from beginning to end: two of them take turns. A start never waits for it.
+/// Held by `init`, `update` and `adopt` from beginning to end: two of them take turns. A start never waits for it.
 pub fn lock_updates(layout: &Layout, disk: &Disk) -> Result<Held> {
     let file = lock_file(layout, disk, "update.lock")?;
     let path = layout.run().join("update.lock");
@@ -91,27 +91,36 @@ pub fn load(layout: &Layout) -> Result<Snapshot> {
 
 /// Replaces the state by `next`: the commit of an update. Call with [`lock`] held exclusively, and [`lock_updates`].
 ///
-/// What a start has noted meanwhile is kept.
+/// What a start or a halt has noted meanwhile is kept.
 pub fn commit(host: &Host, mut next: State) -> Result<()> {
     let current = load(&host.layout)?.state;
-    for (name, active) in &mut next.groups {
-        let Some(active) = active else { continue };
-        let noted = current.groups.get(name).and_then(Option::as_ref).is_some_and(|old| old.group == active.group && old.started);
-        active.started |= noted;
-    }
+    next.keep_noted(&current);
     if next == current {
         return Ok(());
     }
     write(host, &next)
 }
 
-/// The last look before a start: the state is still the one that was judged. With `started`, it also notes durably that the
+/// Changes the state in place, between two updates or in the middle of one: for halts, which wait for nothing. Gives the new state.
+pub fn note<T>(host: &Host, change: impl FnOnce(&mut State) -> Result<T>) -> Result<(State, T)> {
+    let _lock = lock(&host.layout, &host.disk, true)?;
+    let current = load(&host.layout)?.state;
+    let mut next = current.clone();
+    let outcome = change(&mut next)?;
+    if next != current {
+        write(host, &next)?;
+    }
+    Ok((next, outcome))
+}
+
+/// The last look before a start: no halt has been latched, and the state is still the one that was judged. With `started`, it also notes durably that the
 /// group was started under its group file and a fresh head.
 pub fn confirm(host: &Host, judged: &Snapshot, group: &GroupName, started: bool) -> Result<()> {
-    let active = judged.state.groups.get(group).and_then(Option::as_ref);
+    let active = judged.state.active(group);
     let note = started && active.is_some_and(|active| !active.started);
     let _lock = lock(&host.layout, &host.disk, note)?;
     let current = load(&host.layout)?;
+    current.state.check_latched(group)?;
     if current.digest != judged.digest {
         return Err(Refusal::new(
             Reason::StateMoved,
@@ -122,12 +131,18 @@ pub fn confirm(host: &Host, judged: &Snapshot, group: &GroupName, started: bool)
     }
     if note {
         let mut next = current.state;
-        if let Some(active) = next.groups.get_mut(group).and_then(Option::as_mut) {
+        if let Some(active) = next.groups.get_mut(group).and_then(|followed| followed.active.as_mut()) {
             active.started = true;
         }
         write(host, &next)?;
     }
     Ok(())
+}
+
+/// Writes a state where there is no whole one: the commit of `adopt`. Call with [`lock_updates`] held.
+pub fn replace_lost(host: &Host, next: &State) -> Result<()> {
+    let _lock = lock(&host.layout, &host.disk, true)?;
+    write(host, next)
 }
 
 fn write(host: &Host, state: &State) -> Result<()> {

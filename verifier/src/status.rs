@@ -3,21 +3,25 @@
 //! It changes nothing, and looks at no file's content: `verify` does.
 
 use crate::chain::Reading;
+use crate::halts::InForce;
 use crate::host::Host;
 use crate::report::{Report, refusal_json};
 use crate::run::{accepted, judge};
 use crate::state;
 use crate::store::{Depth, Entry};
-use proofmark_core::Result;
-use proofmark_core::admission::Permit;
+use proofmark_core::admission::{Active, Listed, Permit};
 use proofmark_core::name::GroupName;
+use proofmark_core::{Result, Time};
 use serde_json::{Map, Value, json};
 
 /// Shows the host. Refuses only where there is no state to show.
 pub fn status(host: &Host) -> Result<Report> {
     let state = state::load(&host.layout)?.state;
     let identity = &state.identity;
-    let expires = expires(host);
+    let (expires, listed) = match head(host) {
+        Ok((expires, listed)) => (Ok(expires), listed),
+        Err(refusal) => (Err(refusal), Listed::default()),
+    };
     let mut lines = vec![
         format!("host        {} in {}", identity.host, identity.environment),
         format!("repository  {}", identity.repository),
@@ -33,7 +37,7 @@ pub fn status(host: &Host) -> Result<Report> {
         head.map_or_else(|| "head        none".to_owned(), |(version, issued)| format!("head        {version}, issued {issued}, {until}")),
     );
     let mut groups = Map::new();
-    for (name, active) in &state.groups {
+    for (name, followed) in &state.groups {
         let (would, mut json) = match would_start(host, name) {
             Ok(would) => (would.line, would.json),
             Err(refusal) => {
@@ -43,14 +47,18 @@ pub fn status(host: &Host) -> Result<Report> {
                 (line, json!({ "would_start": false, "refusal": refusal_json(&refusal) }))
             }
         };
-        if let (Value::Object(json), Some(active)) = (&mut json, active) {
+        if let (Value::Object(json), Some(active)) = (&mut json, &followed.active) {
             json.insert("bundle".into(), json!(active.bundle));
             json.insert("product".into(), json!(active.product));
             json.insert("started".into(), json!(active.started));
+            json.insert("active".into(), json!(active));
+            json.insert("previous".into(), json!(followed.previous));
         }
-        let staged =
-            active.as_ref().map_or_else(|| "nothing staged".to_owned(), |active| format!("{}, bundle {}", active.product, active.bundle));
-        lines.push(format!("{name}: {staged}"));
+        let text = |active: &Active| format!("{} {}, bundle {}", active.product, active.release, active.bundle);
+        lines.push(format!("{name}: {}", followed.active.as_ref().map_or_else(|| "nothing staged".to_owned(), text)));
+        if let Some(previous) = &followed.previous {
+            lines.push(format!("  before: {}", text(previous)));
+        }
         lines.push(format!("  {would}"));
         groups.insert(name.to_string(), json);
     }
@@ -62,13 +70,16 @@ pub fn status(host: &Host) -> Result<Report> {
         "groups": Value::Object(groups),
     }));
     lines.into_iter().for_each(|line| report.line(line));
+    InForce::of(&state, &listed).report(&mut report);
     Ok(report)
 }
 
-fn expires(host: &Host) -> Result<proofmark_core::Time> {
+/// What only the accepted head says: its end, and the halts it lists.
+fn head(host: &Host) -> Result<(Time, Listed)> {
     let (snapshot, documents) = accepted(host)?;
     let reading = Reading::cached(&snapshot.state, crate::clock::now()?, &*documents);
-    Ok(reading.chain()?.head().expires)
+    let chain = reading.accepted()?;
+    Ok((chain.head().expires, chain.listed(|digest| reading.listed_halt(digest))))
 }
 
 struct Would {

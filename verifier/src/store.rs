@@ -51,7 +51,7 @@ pub enum Depth {
     Content,
 }
 
-/// Downloads a bundle and prepares its entry: signatures, digest, every byte of the frame, every file (steps 12 and 13).
+/// Downloads a bundle and prepares its entry: signatures, digest, every byte of the frame, every file (steps 13 and 14).
 pub fn prepare(host: &Host, source: &dyn Source, trust: &Trust, group: &Group) -> Result<Prepared> {
     let digest = group.bundle.digest()?;
     let store = host.layout.store();
@@ -106,7 +106,7 @@ impl<'a> Entry<'a> {
         })
     }
 
-    /// The manifest, as the group file pins it (step 13).
+    /// The manifest, as the group file pins it (step 14).
     pub fn manifest(&self) -> Result<Manifest> {
         let bytes = self.directory.read(MANIFEST, Manifest::LIMIT)?.ok_or_else(|| self.missing(MANIFEST))?;
         let subject = format!("{}/{MANIFEST}", self.directory.path().display());
@@ -138,7 +138,7 @@ impl<'a> Entry<'a> {
         self.check_nothing_else(&known, Path::new(""))
     }
 
-    /// The bundle's file: signatures of role `bundle` over all of it, and with `unpack` every byte inside (step 12).
+    /// The bundle's file: signatures of role `bundle` over all of it, and with `unpack` every byte inside (step 13).
     pub fn check_bundle(&self, trust: &Trust, signatures: &[(Name, Vec<u8>)], unpack: bool) -> Result<()> {
         let mut file = self.directory.file(BUNDLE)?.ok_or_else(|| self.missing(BUNDLE))?;
         bundle::verify(trust, self.group, signatures, &mut file)?;

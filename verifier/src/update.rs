@@ -1,4 +1,4 @@
-//! `update`: from what a repository offers to what this host has accepted (FORMAT.md section 7, steps 1 to 13).
+//! `update`: from what a repository offers to what this host has accepted (FORMAT.md section 7.1, steps 1 to 14).
 //!
 //! Nothing is visible before everything has passed. Then, in this order: bundles, documents, and `state.json`, whose rename is
 //! the commit. A crash before it leaves the old state with its own documents and bundles; the next update cleans up.
@@ -7,6 +7,7 @@ use crate::chain::{Reading, signatures};
 use crate::config::Config;
 use crate::documents;
 use crate::failure;
+use crate::halts;
 use crate::host::Host;
 use crate::paths::signature;
 use crate::report::{self, Report};
@@ -23,8 +24,8 @@ use std::collections::BTreeSet;
 /// Tries each repository in turn; the first one that passes everything wins.
 pub fn update(host: &Host) -> Result<Report> {
     let _lock = state::lock_updates(&host.layout, &host.disk)?;
-    let config = Config::require(&host.layout)?;
     let snapshot = state::load(&host.layout)?;
+    let config = Config::require(&host.layout)?;
     store::clean(host)?;
     first_success(&config.repository, |source| update_from(host, &snapshot, source))
 }
@@ -56,21 +57,28 @@ fn update_from(host: &Host, snapshot: &Snapshot, source: &dyn Source) -> Result<
         Err(_) => Box::new(Memory::default()),
     };
     let reading = Reading::offered(state, crate::clock::now()?, &*cache, source);
-    let chain = reading.chain()?;
+    let latest = reading.latest()?;
+    // A halt counts at once, whatever becomes of the rest.
+    let early = halts::latch_hinted(host, &reading, &latest)?;
+    let chain = reading.offered_chain(&latest)?;
     let (name, group) = assigned(&reading, &chain, state)?;
-    for active in state.groups.values().flatten() {
+    for active in state.all_active() {
         // A group that this host no longer belongs to: its ledger and revocations still hold should it come back.
         reading.previous(active.group)?;
     }
     let prepared = stage(host, state, source, &chain, &group)?;
-    let next = chain.advance(&[(name.clone(), &group)])?;
-    let report = describe(state, &next, &name, &group, prepared.is_some());
+    let mut next = chain.advance(&[(name.clone(), &group)])?;
+    next.keep_noted(&early);
+    let in_force = halts::settle(&reading, &chain, &latest, &mut next)?;
+    let mut report = describe(state, &next, &name, &group, prepared.is_some());
+    in_force.report(&mut report);
     if let Some(prepared) = prepared {
         prepared.commit(host)?;
     }
     commit(host, &next, &reading.seen())?;
+    halts::announce(&early, &next);
     let mut keep: BTreeSet<Digest> = group.rollback_targets.iter().copied().collect();
-    keep.extend([state, &next].into_iter().flat_map(|state| state.groups.values().flatten()).map(|active| active.bundle));
+    keep.extend([state, &next].into_iter().flat_map(State::all_active).map(|active| active.bundle));
     store::prune(host, &keep);
     documents::prune(&host.layout, &[state, &next].into_iter().flat_map(|state| &state.head).map(|head| head.sha256).collect::<Vec<_>>());
     Ok(report)
@@ -99,8 +107,7 @@ pub fn assigned(reading: &Reading, chain: &Chain, state: &State) -> Result<(Grou
 /// One group's file, for this host.
 pub fn assign(reading: &Reading, chain: &Chain, state: &State, name: &GroupName) -> Result<Verified<Group>> {
     let bytes = reading.group(chain, name)?.unwrap_or_default();
-    let active = state.groups.get(name).and_then(Option::as_ref);
-    let previous = active.map(|active| reading.previous(active.group)).transpose()?;
+    let previous = state.active(name).map(|active| reading.previous(active.group)).transpose()?;
     chain.assign(name, &bytes, previous.as_ref(), std::env::consts::ARCH)
 }
 
@@ -111,7 +118,7 @@ fn stage(host: &Host, state: &State, source: &dyn Source, chain: &Chain, group: 
     // does not say: another one's bundle may have been checked under an older trust alone.
     let same_trust = state.trust.sha256 == trust.digest();
     let digest = group.bundle.digest()?;
-    let mut active = state.groups.values().flatten().peekable();
+    let mut active = state.all_active().peekable();
     let was_checked = same_trust && active.peek().is_some() && active.all(|active| active.bundle == digest);
     let whole = |entry: &Entry| -> Result<()> {
         entry.check(&entry.manifest()?, Depth::Content)?;
@@ -133,6 +140,14 @@ fn stage(host: &Host, state: &State, source: &dyn Source, chain: &Chain, group: 
 
 /// Documents, then the state.
 fn commit(host: &Host, next: &State, seen: &Memory) -> Result<()> {
+    put_documents(host, next, seen)?;
+    // A start that reads state and documents waits for this rename, and for nothing before it.
+    let _lock = state::lock(&host.layout, &host.disk, true)?;
+    state::commit(host, next.clone())
+}
+
+/// The documents of the head that `next` names: where nothing reads them yet, unless they are there already.
+pub(crate) fn put_documents(host: &Host, next: &State, seen: &Memory) -> Result<()> {
     let head = next.head.as_ref().map(|mark| mark.sha256);
     let head = head.ok_or_else(|| Refusal::new(Reason::Internal, "state", "an accepted head", "none"))?;
     let target = host.layout.documents_of(head);
@@ -140,13 +155,11 @@ fn commit(host: &Host, next: &State, seen: &Memory) -> Result<()> {
         let directory = documents::prepare(&host.disk, &host.layout.documents(), seen)?;
         host.disk.commit_directory(directory.path(), &target).map_err(failure::io(&target, "to be put in place"))?;
     }
-    // A start that reads state and documents waits for this rename, and for nothing before it.
-    let _lock = state::lock(&host.layout, &host.disk, true)?;
-    state::commit(host, next.clone())
+    Ok(())
 }
 
 fn describe(before: &State, after: &State, name: &GroupName, group: &Group, fetched: bool) -> Report {
-    let active = |state: &State| state.groups.get(name).cloned().flatten();
+    let active = |state: &State| state.active(name).cloned();
     let (old, new) = (active(before), active(after));
     let change = match (&old, &new) {
         (Some(old), Some(new)) if old == new => "unchanged",

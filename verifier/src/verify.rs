@@ -26,10 +26,10 @@ pub fn verify(host: &Host, group: Option<&GroupName>, extent: Extent) -> Result<
     let (snapshot, documents) = accepted(host)?;
     let state = &snapshot.state;
     let reading = Reading::cached(state, crate::clock::now()?, &*documents);
-    let chain = reading.chain()?;
+    let chain = reading.accepted()?;
     let names: Vec<&GroupName> = match group {
         Some(name) => vec![name],
-        None => state.groups.iter().filter(|(_, active)| active.is_some()).map(|(name, _)| name).collect(),
+        None => state.groups.iter().filter(|(_, followed)| followed.active.is_some()).map(|(name, _)| name).collect(),
     };
     let mut groups = Map::new();
     let mut lines = vec![format!(
@@ -40,7 +40,7 @@ pub fn verify(host: &Host, group: Option<&GroupName>, extent: Extent) -> Result<
     )];
     for name in names {
         let file = assign(&reading, &chain, state, name)?;
-        let staged = state.groups.get(name).and_then(Option::as_ref).map(|active| active.group);
+        let staged = state.active(name).map(|active| active.group);
         if staged != Some(file.digest()) {
             let have = staged.map_or_else(|| "nothing staged".to_owned(), |digest| format!("group file {digest} staged"));
             return Err(Refusal::new(

@@ -70,7 +70,7 @@ pub fn stream_size(manifest_size: u64, manifest: &Manifest) -> u64 {
     member(manifest_size).saturating_add(files).saturating_add(2 * BLOCK)
 }
 
-/// Who signed the bundle: size, digest, then role `bundle` over all its bytes (step 12 of section 7). Reads to the end once.
+/// Who signed the bundle: size, digest, then role `bundle` over all its bytes (step 13 of section 7.1). Reads to the end once.
 pub fn verify(trust: &Trust, group: &Group, signatures: &[(Name, Vec<u8>)], reader: &mut dyn Read) -> Result<Signed> {
     let file = group.bundle_file();
     let comment = signature::comment(&trust.repository, Kind::Bundle, None, &file);

@@ -198,7 +198,7 @@ impl Group {
         Entry::file_name(product, release, &self.environment, target)
     }
 
-    /// Verifies a group file against the index that pins it (the part of step 9 of section 7 that needs no host).
+    /// Verifies a group file against the index that pins it (the part of step 10 of section 7.1 that needs no host).
     pub fn verify(trust: &Trust, index: &Verified<Index>, name: &GroupName, bytes: &[u8]) -> Result<Verified<Group>> {
         let GroupPin { sha256, size } = *index.groups.get(name).ok_or_else(|| {
             let known: Vec<String> = index.groups.keys().take(10).map(ToString::to_string).collect();

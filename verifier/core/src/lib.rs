@@ -40,4 +40,4 @@ pub use signature::{Kind, SignedFile, Verified};
 pub use time::Time;
 
 /// What this core can enforce: `min_verifier` of an index above it is refused (section 5.2).
-pub const LEVEL: u64 = 1;
+pub const LEVEL: u64 = 2;

@@ -40,6 +40,8 @@ pub const HISTORY: usize = 4096;
 pub const FLAGS: usize = 1024;
 /// Entries of `halts` in a head or an adopt document; halts that a host has latched.
 pub const HALTS: usize = 512;
+/// Lifted halts that a host remembers.
+pub const LIFTED: usize = 1024;
 /// Entries of `halts` in `latest`.
 pub const LATEST_HALTS: usize = 8;
 /// `reason` of a halt or resume, bytes.
@@ -58,7 +60,9 @@ pub const DEPTH: usize = 8;
 pub const ARGV: usize = 256;
 /// Entries of `credentials`, and of `host_files`.
 pub const GRANTS: usize = 64;
-/// Rotations that one update follows.
+/// By how much an index's version may be above the accepted one: whoever signs a wild number leaves room for the next.
+pub const INDEX_STEP: u64 = 1 << 32;
+/// Rotations from a host's first trust on.
 pub const ROTATIONS: u64 = 1024;
 /// Largest integer: 2^53 - 1, which every JSON reader holds exactly.
 pub const INTEGER: u64 = (1 << 53) - 1;

@@ -66,9 +66,13 @@ reasons! {
     /// The host is listed by two groups.
     HostInTwoGroups = 86 "host-in-two-groups" next "publish an index that lists the host once";
     /// A halt is in force.
-    Halted = 87 "halted" next "find out why; a halt is lifted by a resume with the signatures of the index's groups";
+    Halted = 87 "halted" next "find out why, then lift it with the signatures of two people: proofmark resume, and update here";
     /// The group needs a go.
     GateClosed = 88 "gate-closed" next "this verifier cannot check a go: assign the group with gate = none, or use a verifier that can";
+    /// A halt that was lifted is shown again.
+    Lifted = 84 "halt-lifted" next "a lifted halt stops nothing any more: make a new one (proofmark halt)";
+    /// A halt or an adopt document is for another host or group.
+    Elsewhere = 89 "for-another-host" next "take the one that is for this host; proofmark-verifier status says who this is";
     /// The group does not list the host.
     HostNotInGroup = 89 "host-not-in-group" next "check the group's name; if it is right, publish an index that lists this host";
     /// Not what FORMAT.md says.
@@ -90,9 +94,11 @@ reasons! {
     /// The clock contradicts signed times.
     Clock = 93 "clock" next "set the host's clock (for example with chrony), then try again";
     /// The host's state is missing, damaged or contradicts itself.
-    State = 94 "state" next "do not delete it: restore /var/lib/proofmark, or set the host up anew with the people who sign for the index";
+    State = 94 "state" next "do not delete it; the way back is an adopt document from the people who sign the index: proofmark-verifier adopt --help";
     /// The host was never set up.
     NotSetUp = 94 "not-set-up" next "set this host up, once: proofmark-verifier init";
+    /// The host does not know where its repository is.
+    NotConfigured = 94 "not-configured" next "write it again: repository = [\"URL or directory\"]; no check depends on what it says";
     /// What the newest index assigns is not staged.
     NotStaged = 94 "not-staged" next "proofmark-verifier update";
     /// The state moved on during a start.
@@ -113,6 +119,8 @@ reasons! {
     Policy = 97 "payload-policy" next "change the launch section of proofmark.toml and release again";
     /// No source answered and nothing usable is cached.
     Unreachable = 98 "unreachable" next "check network and repository address; it is safe to try again";
+    /// The repository has no head yet.
+    NoHead = 98 "no-head" next "whoever holds the head's key signs the first one (proofmark head), once there is an index; then try again";
     /// A bug.
     Internal = 99 "internal" next "report a bug, with the text of this message";
     /// Stopped by a signal.
