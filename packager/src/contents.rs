@@ -13,7 +13,8 @@ use proofmark_core::signature::Kind;
 use proofmark_core::{Digest, Reason, Refusal};
 
 use crate::builders;
-use crate::repository::{Repository, RepositoryError, buildinfo_path, bundle_path};
+use crate::repository::{Repository, RepositoryError, buildinfo_path, bundle_path, sbom_path};
+use crate::sbom;
 use crate::store::Stored;
 
 /// Files up to this size are kept, bytes.
@@ -65,7 +66,13 @@ pub fn check_proposed(repository: &Repository, group: &Group) -> Result<(Content
     let path = buildinfo_path(digest, &file);
     let buildinfo = repository.read(&path, BUILDINFO)?;
     let buildinfo = buildinfo.ok_or_else(|| RepositoryError::Missing { path: path.clone(), place: repository.place() })?;
-    contents.manifest.buildinfo.check(Digest::of(&buildinfo), path)?;
+    contents.manifest.buildinfo.check(Digest::of(&buildinfo), &path)?;
+    // Not pinned, since it follows from what is: whoever reads it beside the bundle gets this one or is told.
+    let want = sbom::sbom(&buildinfo, &path)?;
+    let path = sbom_path(digest, &file);
+    let have = repository.read(&path, want.len())?;
+    let have = have.ok_or_else(|| RepositoryError::Missing { path: path.clone(), place: repository.place() })?;
+    Digest::of(&want).check(Digest::of(&have), path)?;
     Ok((contents, missing))
 }
 

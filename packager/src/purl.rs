@@ -23,6 +23,11 @@ pub fn cargo(package: &Package) -> Option<String> {
     })
 }
 
+/// The purl of a package of Debian.
+pub fn deb(name: &str, version: &str) -> String {
+    format!("pkg:deb/debian/{}@{}", encoded(name), encoded(version))
+}
+
 fn encoded(text: &str) -> impl std::fmt::Display {
     utf8_percent_encode(text, ENCODED)
 }
@@ -54,5 +59,6 @@ mod tests {
         );
         assert!(purl(Some("git+https://example.org/x#abc")).unwrap().ends_with("?vcs_url=git%2Bhttps:%2F%2Fexample.org%2Fx%23abc"));
         assert_eq!(purl(None), None);
+        assert_eq!(deb("libstdc++-12-dev", "1:12.2.0-14+deb12u1"), "pkg:deb/debian/libstdc%2B%2B-12-dev@1:12.2.0-14%2Bdeb12u1");
     }
 }

@@ -16,6 +16,7 @@ use proofmark_core::signature::{self, Kind, SignedFile, Verified, file_name};
 use proofmark_core::trust::Trust;
 use proofmark_core::{Digest, Reason, limits};
 
+use crate::sbom;
 use crate::signing;
 use crate::store::{Lock, Store, Stored};
 
@@ -23,7 +24,7 @@ mod error;
 mod paths;
 
 pub use error::RepositoryError;
-pub use paths::{buildinfo_path, bundle_path, document_path, group_path, proposal_directory};
+pub use paths::{buildinfo_path, bundle_path, document_path, group_path, proposal_directory, sbom_path};
 use paths::{plain_number, versions};
 
 /// A repository whose trust has been walked from version 1.
@@ -255,7 +256,7 @@ impl Repository {
         }
     }
 
-    /// Writes a bundle and what belongs beside it: signature, buildinfo, then the bundle. The caller has checked it with the core.
+    /// Writes a bundle and what belongs beside it: signature, buildinfo and its SBOM, then the bundle. The caller has checked it with the core.
     pub fn write_bundle(
         &self,
         digest: Digest,
@@ -277,6 +278,7 @@ impl Repository {
         }
         self.write_signature(&path, Kind::Bundle, None, signature.0, signature.1, is_visible, content)?;
         self.write(&buildinfo_path(digest, file), buildinfo)?;
+        self.write(&sbom_path(digest, file), &sbom::sbom(buildinfo, file)?)?;
         if !is_visible {
             self.store.create(&path, &mut content()?)?;
         }

@@ -120,15 +120,27 @@ fn tools(info: &Read) -> Vec<Component> {
         ..Component::new(Type::Application, name, name)
     };
     let rustc = info.toolchain.rustc.strip_prefix("rustc ").unwrap_or(&info.toolchain.rustc);
-    vec![
-        tool("rust-toolchain", Some(rustc), &info.toolchain.digest),
-        tool(&format!("c-toolchain-{}", info.c_toolchain.kind), None, &info.c_toolchain.digest),
-    ]
+    let mut tools = vec![tool("rust-toolchain", Some(rustc), &info.toolchain.digest)];
+    tools.extend(info.c_toolchain.as_ref().map(|cc| tool(&format!("c-toolchain-{}", cc.kind), None, &cc.digest)));
+    tools.extend(info.debs().map(|(name, version, input)| Component {
+        version: Some(version.to_owned()),
+        hashes: vec![Hash::sha256(&input.sha256.to_string())],
+        purl: Some(purl::deb(name, version)),
+        ..Component::new(Type::Library, &format!("deb:{name}@{version}"), name)
+    }));
+    tools
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_sbom_of_a_buildinfo_is_the_same_for_ever() {
+        // Other bytes are another format: published SBOMs could not be made again.
+        let made = sbom(include_bytes!("../../tests/fixtures/buildinfo.json"), "buildinfo.json").unwrap();
+        assert_eq!(String::from_utf8(made).unwrap(), include_str!("../../tests/golden/sbom.cdx.json"));
+    }
 
     #[test]
     fn the_serial_number_is_a_uuid_of_version_8_for_every_digest() {

@@ -153,9 +153,10 @@ fn the_graph_holds_what_was_compiled_and_nothing_of_the_tests() {
 fn each_program_runs_and_names_its_own_packages() {
     let Some(finished) = finished() else { return };
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("app");
-    fs::write(&path, &finished.programs["root/bin/app"]).unwrap();
-    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    // Installed by a process of its own: a descriptor that another thread's child still holds would make the file "busy".
+    let (data, path) = (dir.path().join("data"), dir.path().join("app"));
+    fs::write(&data, &finished.programs["root/bin/app"]).unwrap();
+    assert!(Command::new("install").arg(&data).arg(&path).status().unwrap().success());
     assert_eq!(Command::new(&path).output().unwrap().stdout, b"1.2.3 7\n");
 
     let list = |path: &str| list(&finished.programs[path]).packages;

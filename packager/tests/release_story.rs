@@ -168,7 +168,7 @@ impl World {
             source_dir: &source_dir,
             staged: &staged,
             outputs: &outputs,
-            buildinfo: b"{}\n",
+            buildinfo: include_bytes!("../../tests/fixtures/buildinfo.json"),
             inputs: &self.inputs,
             scratch: scratch.path(),
         };
@@ -544,6 +544,24 @@ fn attack_1_a_proposal_that_was_changed_is_neither_approved_nor_published() {
     }
     assert_eq!(world.files(), files);
     ok(world.approve("alice-1"));
+}
+
+#[test]
+fn an_sbom_that_says_something_else_than_the_buildinfo_is_not_approved() {
+    let world = World::new();
+    let released = world.release(&["prod"], None).unwrap();
+    let bundle = released.bundles[0].sha256sum.split("  ").nth(1).unwrap().to_owned();
+    let path = world.path(&format!("releases/{}", bundle.replace(".tar.zst", ".sbom.cdx.json")));
+    let sbom = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(sbom, include_str!("../../tests/golden/sbom.cdx.json"), "made of the buildinfo alone");
+    std::fs::write(&path, sbom.replace("\"libc\"", "\"harmless\"")).unwrap();
+    for command in [&["review"][..], &["approve", "--key", "keys/alice-1.key", "--yes"]] {
+        let output = world.proofmark(&[command, &["--repository", "releases"]].concat());
+        assert_eq!(output.status.code(), Some(81), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    std::fs::remove_file(&path).unwrap();
+    let output = world.proofmark(&["review", "--repository", "releases"]);
+    assert_eq!(output.status.code(), Some(95), "missing is refused: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

@@ -129,6 +129,84 @@ fn a_strangers_workspace_is_built_signed_audited_by_hand_and_started() {
 }
 
 #[test]
+fn what_a_release_says_of_itself_is_verified_by_the_tools_of_others() {
+    for (tool, arguments) in
+        [("openssl", ["version"].as_slice()), ("jq", &["--version"]), ("python3", &["-c", "import securesystemslib.dsse, cryptography"])]
+    {
+        if !Command::new(tool).args(arguments).output().is_ok_and(|output| output.status.success()) {
+            eprintln!("skipped: this machine lacks {tool} {}", arguments.join(" "));
+            return;
+        }
+    }
+    let release = Release::of_a_stranger();
+    let bundle = list(&release.path("repository")).into_iter().find(|path| path.to_str().unwrap().ends_with(".tar.zst")).unwrap();
+    let sh = |script: &str| {
+        let mut shell = Command::new("bash");
+        shell.args(["-euc", script]).current_dir(release.dir.path()).env("TMPDIR", release.dir.path()).env("BUNDLE", &bundle);
+        let path = format!("{}:{}", binary("proofmark").parent().unwrap().display(), std::env::var("PATH").unwrap());
+        Outcome::from(shell.env("PATH", path).env("PROVENANCE", "p.json").env("KEY", "export.pub").output().unwrap())
+    };
+    let export = "proofmark export provenance \"$BUNDLE\" --key export.pem --builder https://ci.example.org/release";
+    sh(&format!(
+        "openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out export.pem
+         openssl pkey -in export.pem -pubout -out export.pub
+         openssl ec -in export.pem -out sec1.pem
+         {export} --out p.json
+         {export} | cmp - p.json
+         proofmark export provenance \"$BUNDLE\" --key sec1.pem --builder https://ci.example.org/release | cmp - p.json
+         {export} --form sigstore | jq -e --slurpfile dsse p.json '.dsseEnvelope == $dsse[0] and (.mediaType | endswith(\"v0.3+json\"))'"
+    ))
+    .ok();
+
+    let mut script = String::new();
+    for block in include_str!("../../docs/provenance.md").split("```sh\n").skip(1) {
+        script += block.split("```").next().unwrap();
+    }
+    let outcome = sh(&script).ok();
+    assert!(outcome.stdout.contains("hello 0.3.1\n") && outcome.stdout.contains("Verified OK"), "{outcome:#?}");
+
+    const VERIFY: &str = "import json, sys\n\
+        from cryptography.hazmat.primitives.serialization import load_pem_public_key\n\
+        from securesystemslib.dsse import Envelope\n\
+        from securesystemslib.signer import SSlibKey\n\
+        key = SSlibKey.from_crypto(load_pem_public_key(open('export.pub', 'rb').read()))\n\
+        envelope = Envelope.from_dict(json.load(open('p.json')))\n\
+        assert list(envelope.verify([key], 1)) == [key.keyid]\n\
+        statement = json.loads(envelope.payload)\n\
+        assert statement['predicateType'] == 'https://slsa.dev/provenance/v1', statement\n\
+        envelope.payload = envelope.payload.replace(b'hello', b'hallo', 1)\n\
+        try: envelope.verify([key], 1)\n\
+        except Exception as error: sys.exit(0 if 'threshold' in str(error) else str(error))\n\
+        sys.exit('a changed payload was accepted')\n";
+    let verified = Command::new("python3").args(["-c", VERIFY]).current_dir(release.dir.path()).output().unwrap();
+    Outcome::from(verified).ok();
+
+    // What does not fit is refused, and nothing is written.
+    let refused = |script: &str, code: i32, reason: &str| {
+        let outcome = sh(script);
+        assert!(outcome.code == code && outcome.stderr.contains(reason), "{script}: {outcome:#?}");
+    };
+    refused(&format!("{export} --out p.json"), 2, "exists");
+    refused("cp \"$BUNDLE\" other.tar.zst; proofmark sbom other.tar.zst", 90, "bundle-name");
+    refused("proofmark export provenance \"$BUNDLE\" --key export.pub --builder https://x.example", 90, "export-key");
+    let buildinfo = bundle.to_str().unwrap().replace(".tar.zst", ".buildinfo.json");
+    let text = fs::read_to_string(&buildinfo).unwrap();
+    fs::write(&buildinfo, text.replace("\"hello\"", "\"hallo\"")).unwrap();
+    refused(&format!("{export} --out new.json"), 81, "want");
+    assert!(!release.path("new.json").exists());
+    fs::write(&buildinfo, text).unwrap();
+
+    // An SBOM that says something else than the buildinfo: nobody reviews over it.
+    let sbom = bundle.to_str().unwrap().replace(".tar.zst", ".sbom.cdx.json");
+    let text = fs::read_to_string(&sbom).unwrap();
+    fs::write(&sbom, text.replace("hello", "hallo")).unwrap();
+    let repository = release.text("repository");
+    let refused =
+        release.proofmark(&["release", "--environment", "prod", "--repository", &repository, "--key", &release.text("keys/ci-1.key")]);
+    assert!(refused.code == 84 && refused.stderr.contains(".sbom.cdx.json"), "{refused:#?}");
+}
+
+#[test]
 fn attack_11_a_key_that_is_not_in_the_role_signs_nothing() {
     let release = Release::of_a_stranger();
     let before = list(&release.path("repository"));

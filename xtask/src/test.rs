@@ -132,6 +132,7 @@ fn missing() -> Vec<String> {
         ("git", "git"),
         ("jq", "jq"),
         ("minisign", "minisign"),
+        ("openssl", "openssl"),
         ("sha256sum", "coreutils"),
         ("tar", "tar"),
         ("unshare", "util-linux"),

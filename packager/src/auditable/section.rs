@@ -89,6 +89,8 @@ fn put(out: &mut Vec<u8>, bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use object::{Object, ObjectSection};
 
     use super::*;
@@ -123,13 +125,13 @@ mod tests {
 
     #[test]
     fn the_program_still_runs_and_a_second_section_of_the_name_is_refused() {
-        use std::os::unix::fs::PermissionsExt;
         let after = append(&std::fs::read("/bin/true").unwrap(), ".new", &[7; 4097]).unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("true");
-        std::fs::write(&path, &after).unwrap();
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
-        assert!(std::process::Command::new(&path).status().unwrap().success());
+        // Installed by a process of its own: a descriptor that another thread's child still holds would make the file "busy".
+        let (data, path) = (dir.path().join("data"), dir.path().join("true"));
+        std::fs::write(&data, &after).unwrap();
+        assert!(Command::new("install").arg(&data).arg(&path).status().unwrap().success());
+        assert!(Command::new(&path).status().unwrap().success());
         assert!(append(&after, ".new", b"x").unwrap_err().contains("has a section .new"));
     }
 

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::Output;
 use crate::exit::{Exit, Refusal, Refuse};
 use crate::graph::Graph;
+use crate::inputs::{Input, Kind};
 
 /// Largest `buildinfo.json`, bytes.
 pub const LARGEST: u64 = 16 << 20;
@@ -28,7 +29,7 @@ pub struct Read {
     pub cargo_lock: String,
     pub proofmark_toml: String,
     pub toolchain: Toolchain,
-    pub c_toolchain: CToolchain,
+    pub c_toolchain: Option<CToolchain>,
     pub crates: Vec<Crate>,
     pub linking: String,
     pub rustflags: Vec<String>,
@@ -36,6 +37,7 @@ pub struct Read {
     pub env: BTreeMap<String, String>,
     pub outputs: Vec<Output>,
     pub graph: Graph,
+    pub inputs: Vec<Input>,
 }
 
 /// Where it was built from.
@@ -117,6 +119,15 @@ pub fn read(bytes: &[u8], subject: &str) -> Result<Read, NotBuildinfo> {
 }
 
 impl Read {
+    /// The packages of the operating system that the sandbox's root was made of: name, version, and the input itself.
+    pub fn debs(&self) -> impl Iterator<Item = (&str, &str, &Input)> {
+        let debs = self.inputs.iter().filter(|input| input.kind == Kind::Deb);
+        debs.map(|input| {
+            let (name, version) = input.name.split_once(' ').unwrap_or((&input.name, ""));
+            (name, version, input)
+        })
+    }
+
     /// SHA-256 of the `.crate` file of a package; none for one of the source tree.
     pub fn crate_sha256(&self, package: &crate::graph::Package) -> Option<&str> {
         package.source.as_ref()?;

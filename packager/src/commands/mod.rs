@@ -7,6 +7,7 @@ use proofmark::exit::Refusal;
 
 mod approve;
 mod build;
+mod export;
 mod head;
 mod init;
 mod key;
@@ -15,6 +16,7 @@ mod publish;
 mod release;
 mod reproduce;
 mod review;
+mod sbom;
 mod trust;
 
 /// Builds a release twice, stamps it, and lets hosts start nothing that lacks the stamp.
@@ -35,6 +37,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Init(init::Arguments),
     Build(build::Arguments),
+    Sbom(sbom::Arguments),
     Key(key::Arguments),
     Trust(trust::Arguments),
     Release(release::Arguments),
@@ -43,6 +46,7 @@ pub(crate) enum Command {
     Approve(approve::Arguments),
     Publish(publish::Arguments),
     Head(head::Arguments),
+    Export(export::Arguments),
 }
 
 /// What a command has to say when all is well.
@@ -61,6 +65,7 @@ impl Command {
         match self {
             Self::Init(arguments) => init::run(arguments),
             Self::Build(arguments) => build::run(arguments),
+            Self::Sbom(arguments) => sbom::run(arguments),
             Self::Key(arguments) => key::run(arguments),
             Self::Trust(arguments) => trust::run(arguments),
             Self::Release(arguments) => release::run(arguments),
@@ -69,6 +74,7 @@ impl Command {
             Self::Approve(arguments) => approve::run(arguments),
             Self::Publish(arguments) => publish::run(arguments),
             Self::Head(arguments) => head::run(arguments),
+            Self::Export(arguments) => export::run(arguments),
         }
     }
 
@@ -76,6 +82,7 @@ impl Command {
         match self {
             Self::Init(_) => false,
             Self::Build(arguments) => arguments.json,
+            Self::Sbom(arguments) => arguments.json,
             Self::Key(arguments) => arguments.is_json(),
             Self::Trust(arguments) => arguments.is_json(),
             Self::Release(arguments) => arguments.json,
@@ -84,6 +91,7 @@ impl Command {
             Self::Approve(arguments) => arguments.json,
             Self::Publish(arguments) => arguments.json,
             Self::Head(arguments) => arguments.json,
+            Self::Export(arguments) => arguments.is_json(),
         }
     }
 }

@@ -149,6 +149,23 @@ pub(crate) fn confirm(text: &str, question: &str) -> Result<(), Refusal> {
         .next("nothing was written"))
 }
 
+/// Writes `bytes` to the new file `out`, or hands them back for standard output.
+pub(crate) fn new_file(out: Option<&Path>, bytes: Vec<u8>) -> Result<String, Refusal> {
+    let Some(out) = out else {
+        return String::from_utf8(bytes).map_err(|error| Refusal::new(Exit::Internal, "utf-8", "not a text", error));
+    };
+    // A bare name has an empty parent, which is no directory.
+    let file = Path::new(".").join(out);
+    let made = proofmark_verifier::durable::Disk::new().create_new(&file, &mut &*bytes, 0o644).at("create", out);
+    if !made.map_err(|error| error.refusal())? {
+        return Err(Refusal::new(Exit::Usage, "exists", "there is a file already", shown(out))
+            .want("a new file")
+            .have("one that would be lost")
+            .next("give another name to --out, or move that one away"));
+    }
+    Ok(String::new())
+}
+
 /// A path for messages.
 pub(crate) fn shown(path: &Path) -> String {
     text::one_line(&path.display().to_string())

@@ -2,6 +2,7 @@
 
 use proofmark_core::Digest;
 
+use crate::buildinfo::read::NotBuildinfo;
 use crate::exit::{Exit, Refusal, Refuse};
 use crate::store::StoreError;
 
@@ -14,6 +15,9 @@ pub enum RepositoryError {
     /// The core refuses what is there, or what was about to be written.
     #[error(transparent)]
     Refused(#[from] proofmark_core::Refusal),
+    /// What lies beside a bundle is no buildinfo that an SBOM can be made of.
+    #[error(transparent)]
+    Buildinfo(#[from] NotBuildinfo),
     /// There is no `trust/1.trust.json`.
     #[error("{0}: no repository")]
     NoRepository(String),
@@ -52,6 +56,7 @@ impl Refuse for RepositoryError {
         match self {
             Self::Store(error) => error.refusal(),
             Self::Refused(refusal) => refusal.refusal(),
+            Self::Buildinfo(error) => error.refusal(),
             Self::NoRepository(place) => Refusal::new(Exit::Usage, "no-repository", "this is not a release repository", place)
                 .want("trust/1.trust.json")
                 .have("no such file")

@@ -28,6 +28,11 @@ pub fn buildinfo_path(digest: Digest, file: &str) -> String {
     bundle_path(digest, &format!("{}.buildinfo.json", file.strip_suffix(".tar.zst").unwrap_or(file)))
 }
 
+/// Beside the bundle: `.tar.zst` becomes `.sbom.cdx.json`.
+pub fn sbom_path(digest: Digest, file: &str) -> String {
+    bundle_path(digest, &format!("{}.sbom.cdx.json", file.strip_suffix(".tar.zst").unwrap_or(file)))
+}
+
 /// Versions of the documents of a kind among file names, ascending.
 pub(super) fn versions(names: &[String], kind: Kind) -> Vec<u64> {
     let suffix = format!(".{}.json", kind.word());
