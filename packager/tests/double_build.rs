@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use proofmark::build::{self, Built, Effort, Error, Options, Origin};
+use proofmark::build::{self, Built, Effort, Error, Factor, Options, Origin};
 use proofmark::compare::Kind;
 use proofmark::exit::Refuse;
 use proofmark::progress::Silent;
@@ -43,12 +43,9 @@ fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
 
 /// None where this machine has no sandbox.
 fn double_build(workspace: &Path) -> Option<Result<Built, Error>> {
-    build_with(workspace, Effort::default())
-}
-
-fn build_with(workspace: &Path, effort: Effort) -> Option<Result<Built, Error>> {
     let worker = env!("CARGO_BIN_EXE_proofmark").into();
-    let options = Options { workspace: workspace.into(), toolchain: None, scratch: None, supply: build::Supply::Checkout, worker, effort };
+    let (effort, supply) = (Effort::default(), build::Supply::Checkout);
+    let options = Options { workspace: workspace.into(), toolchain: None, scratch: None, supply, worker, effort };
     match build::double_build(&options, &Silent) {
         Err(Error::Sandbox(SandboxError::Unavailable { missing, .. })) => {
             eprintln!("skipped: this machine lacks {missing}");
@@ -99,18 +96,62 @@ const CYCLES: &str = "unsafe { let ticks: u64; core::arch::asm!(\"mrs {}, cntvct
 
 #[test]
 fn attack_54_a_build_script_that_asks_the_processor_itself_is_refused_with_file_section_and_crate() {
-    let dir = stamped(CYCLES);
+    let script = format!(
+        "fn main() {{ let stamp = {CYCLES}; let out = std::env::var(\"OUT_DIR\").unwrap();\n\
+         std::fs::write(out + \"/stamp.rs\", format!(\"pub const STAMP: &str = \\\"stamp {{stamp}}\\\";\")).unwrap(); }}"
+    );
+    // The program has it from a crate that has it from another.
+    let dir = project(&[
+        (
+            "Cargo.toml",
+            "[package]\nname = \"fixture\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[dependencies]\nmiddle = { path = \"middle\" }\n[workspace]\n",
+        ),
+        (
+            "Cargo.lock",
+            "version = 4\n\n[[package]]\nname = \"fixture\"\nversion = \"0.1.0\"\ndependencies = [\n \"middle\",\n]\n\n[[package]]\nname = \"middle\"\nversion = \"0.1.0\"\ndependencies = [\n \"ticks\",\n]\n\n[[package]]\nname = \"ticks\"\nversion = \"0.1.0\"\n",
+        ),
+        ("src/main.rs", "fn main() { println!(\"{}\", middle::STAMP); }"),
+        (
+            "middle/Cargo.toml",
+            "[package]\nname = \"middle\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[dependencies]\nticks = { path = \"../ticks\" }\n",
+        ),
+        ("middle/src/lib.rs", "pub const STAMP: &str = ticks::STAMP;"),
+        ("ticks/Cargo.toml", "[package]\nname = \"ticks\"\nversion = \"0.1.0\"\nedition = \"2021\"\n"),
+        ("ticks/src/lib.rs", "include!(concat!(env!(\"OUT_DIR\"), \"/stamp.rs\"));"),
+        ("ticks/build.rs", &script),
+    ]);
     let Some(built) = double_build(dir.path()) else { return };
     let Err(Error::Differ(report, blamed)) = built else { panic!("not refused: {built:?}") };
     assert_eq!(report.differences[0].path, "root/bin/fixture");
     let Kind::Bytes { section, .. } = &report.differences[0].kind else { panic!("{report:?}") };
     assert_eq!(section.as_deref(), Some(".rodata"));
-    assert_eq!(report.blame[0].krate, "fixture");
     assert!(report.blame[0].path.ends_with("/out/stamp.rs"), "{report:?}");
+    assert_eq!(blamed.crates.iter().collect::<Vec<_>>(), ["ticks"], "where it begins, not where it arrives");
     assert_eq!(blamed.origin, Origin::EachTime);
     let refusal = Error::Differ(report, blamed).refusal();
     assert_eq!((refusal.code as u8, refusal.reason), (81, "differ"));
-    assert!(refusal.have.unwrap().contains("differs each time"));
+    let have = refusal.have.unwrap();
+    assert!(have.contains("begins in crate ticks") && have.contains("differs each time"), "{have}");
+}
+
+#[test]
+fn a_difference_that_one_factor_lets_in_is_blamed_on_that_factor() {
+    // A device number is the file system's, and the machine leaves it alone.
+    let dir = stamped(r#"{ use std::os::unix::fs::MetadataExt; std::fs::metadata("/src/build.rs").unwrap().dev() }"#);
+    let Some(built) = double_build(dir.path()) else { return };
+    let Err(Error::Differ(_, blamed)) = built else { panic!("not refused: {built:?}") };
+    assert_eq!(blamed.origin, Origin::Factor(Factor::Place));
+}
+
+#[test]
+fn jemalloc_that_would_ask_the_building_machines_processor_is_refused_before_anything_is_built() {
+    let lock = "version = 4\n\n[[package]]\nname = \"fixture\"\nversion = \"0.1.0\"\n\n[[package]]\nname = \"tikv-jemalloc-sys\"\nversion = \"0.6.0\"\n\
+        source = \"registry+https://github.com/rust-lang/crates.io-index\"\nchecksum = \"cd3c60906412afa9c2b5b5a48ca6a5abe5736aec9eb48ad05037a677e52e4e2d\"\n";
+    let dir = project(&[("Cargo.lock", lock), ("src/main.rs", "fn main() {}")]);
+    let Some(Err(error)) = double_build(dir.path()) else { panic!("not refused") };
+    let refusal = error.refusal();
+    assert_eq!((refusal.reason, refusal.subject.as_str()), ("jemalloc", "tikv-jemalloc-sys"));
+    assert!(refusal.next.unwrap().contains("JEMALLOC_SYS_WITH_LG_VADDR"));
 }
 
 #[test]

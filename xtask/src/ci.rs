@@ -26,6 +26,7 @@ const STEPS: &[Step] = &[
 /// After all of [`STEPS`], with `--long`.
 const LONG: &[Step] = &[
     Step("races", "something foreign started under an attacker's loop of 10 000 tries", races),
+    Step("classes", "the leaky fixture has other leaks than it declares", classes),
     Step("survey", "a real program is not the same twice", || xtask(&["survey"])),
     Step("bench", "a benchmark cannot run", || xtask(&["bench"])),
 ];
@@ -103,6 +104,10 @@ fn deny() -> Result<()> {
 fn zizmor() -> Result<()> {
     need("zizmor", "pip install zizmor, in a virtual environment")?;
     tool::run(tool::program("zizmor").args(["--offline", "--no-progress", "--quiet", "--persona", "pedantic", ".github"]))
+}
+
+fn classes() -> Result<()> {
+    tool::run(tool::cargo().args(["test", "--locked", "-p", "proofmark", "--test", "leaky", "--", "--ignored", "--nocapture"]))
 }
 
 fn races() -> Result<()> {
