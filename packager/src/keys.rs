@@ -1,9 +1,11 @@
-//! Key files in minisign's own format: stock `minisign` reads what this writes, and the reverse.
+//! Keys that sign: files in minisign's own format, which stock `minisign` reads and writes too, or commands that hold a key elsewhere.
 //!
 //! A secret never leaves this file but inside [`SecretKey`], which cannot be printed. Files are made once and never overwritten.
 
 use std::fs;
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use data_encoding::{BASE64, HEXUPPER};
 use minisign::KeyPair;
@@ -13,16 +15,41 @@ use proofmark_verifier::durable::Disk;
 
 use crate::exit::{Exit, IoContext, IoError, Refusal, Refuse};
 
+mod external;
+mod import;
+
+pub use external::{ExternalError, PATIENCE};
+pub use import::import;
+
 /// Bytes of a key file at most; minisign's own have under 350.
 const LARGEST: u64 = 4096;
 /// Bytes of a secret key record: algorithms, salt, limits, key id, key, checksum (minisign.c, `SeckeyStruct`).
 const SECRET_BYTES: usize = 158;
 
-/// A secret key, decrypted. Has no `Debug` on purpose.
+/// A key that can sign. Has no `Debug` on purpose.
 pub struct SecretKey {
-    key: minisign::SecretKey,
+    held: Held,
     public: PublicKey,
     path: PathBuf,
+}
+
+/// Where the secret is.
+enum Held {
+    /// Here, decrypted.
+    Here(minisign::SecretKey),
+    /// Behind a command.
+    Elsewhere(external::External),
+}
+
+/// The key gave no signature.
+#[derive(Debug, thiserror::Error)]
+pub enum HolderError {
+    /// What is to be signed cannot be read, or minisign's library failed.
+    #[error("{0}")]
+    Failed(String),
+    /// The command that holds it failed.
+    #[error(transparent)]
+    External(#[from] ExternalError),
 }
 
 /// How a new secret key file is protected.
@@ -38,6 +65,15 @@ pub enum Protection {
 pub struct Generated {
     /// `NAME.key`, mode 0600.
     pub secret: PathBuf,
+    /// `NAME.pub`.
+    pub public: PathBuf,
+    /// The public key.
+    pub key: PublicKey,
+}
+
+/// Another program's public key, as minisign's.
+#[derive(Debug)]
+pub struct Imported {
     /// `NAME.pub`.
     pub public: PathBuf,
     /// The public key.
@@ -88,8 +124,9 @@ impl Refuse for KeyError {
                 .have("a file of this name")
                 .next("choose another name (alice-2), or another directory with --out"),
             Self::Malformed { path, what, why } => {
-                Refusal::new(Exit::Malformed, "key-file", format!("not a {what} key file of minisign"), path.display())
+                Refusal::new(Exit::Malformed, "key-file", format!("not a {what} key file"), path.display())
                     .want(match *what {
+                        "foreign public" => "an OpenSSH line (ssh-ed25519 ...), a PEM with BEGIN PUBLIC KEY, or 64 hex digits",
                         "public" => "two lines: a comment, and 56 characters of base64 (NAME.pub)",
                         _ => "two lines: a comment, and 212 characters of base64 (NAME.key)",
                     })
@@ -162,7 +199,7 @@ pub fn key_id(key: &PublicKey) -> String {
 /// [`KeyError::Malformed`] when it is anything but minisign's two lines, and for keys of small order.
 pub fn load_public(path: &Path) -> Result<PublicKey, KeyError> {
     let text = read_small(path, "public")?;
-    let malformed = |why: String| KeyError::Malformed { path: path.into(), what: "public", why };
+    let malformed = |why: String| malformed(path, "public", why);
     let line = second_line(&text).ok_or_else(|| malformed("not two lines, the first an untrusted comment".into()))?;
     PublicKey::from_base64(line).map_err(|refusal| malformed(refusal.have().to_owned()))
 }
@@ -173,7 +210,7 @@ pub fn load_public(path: &Path) -> Result<PublicKey, KeyError> {
 /// [`KeyError::WrongPassword`], [`KeyError::Malformed`], what `password` says, I/O.
 pub fn load_secret(path: &Path, password: &mut dyn FnMut(&Path) -> Result<String, KeyError>) -> Result<SecretKey, KeyError> {
     let text = read_small(path, "secret")?;
-    let malformed = |why: String| KeyError::Malformed { path: path.into(), what: "secret", why };
+    let malformed = |why: String| malformed(path, "secret", why);
     let line = second_line(&text).ok_or_else(|| malformed("not two lines, the first an untrusted comment".into()))?;
     let record = BASE64.decode(line.as_bytes()).map_err(|error| malformed(error.to_string()))?;
     if record.len() != SECRET_BYTES || record[..2] != *b"Ed" {
@@ -195,7 +232,14 @@ pub fn load_secret(path: &Path, password: &mut dyn FnMut(&Path) -> Result<String
     };
     let public = minisign::PublicKey::from_secret_key(&key).map_err(|error| malformed(error.to_string()))?;
     let public = PublicKey::from_base64(&public.to_base64()).map_err(|refusal| malformed(refusal.have().to_owned()))?;
-    Ok(SecretKey { key, public, path: path.into() })
+    Ok(SecretKey { held: Held::Here(key), public, path: path.into() })
+}
+
+/// A key that `command` holds: run by the shell, it reads a message and writes the raw signature. `public` is what it claims to be: a
+/// signature by it is believed only after it was verified. The command may take `patience` each time.
+pub fn external(command: &str, public: PublicKey, patience: Duration) -> SecretKey {
+    let held = Held::Elsewhere(external::External { command: command.into(), patience });
+    SecretKey { held, public, path: command.into() }
 }
 
 impl SecretKey {
@@ -203,13 +247,19 @@ impl SecretKey {
     pub fn public(&self) -> &PublicKey {
         &self.public
     }
-    /// The file it came from, for messages.
+    /// The file it came from, or the command that holds it, for messages.
     pub fn path(&self) -> &Path {
         &self.path
     }
-    /// For [`crate::signing`] alone.
-    pub(crate) fn minisign(&self) -> &minisign::SecretKey {
-        &self.key
+    /// A signature file over what `reader` holds from where it stands. For [`crate::signing`] alone, which has it verified.
+    pub(crate) fn sign<R: Read + Seek>(&self, reader: &mut R, comment: &str, untrusted: &str) -> Result<Vec<u8>, HolderError> {
+        match &self.held {
+            Held::Here(key) => match minisign::sign(None, key, reader, Some(comment), Some(untrusted)) {
+                Ok(made) => Ok(made.into_string().into_bytes()),
+                Err(error) => Err(HolderError::Failed(error.to_string())),
+            },
+            Held::Elsewhere(external) => Ok(external.sign(&self.public, reader, comment, untrusted)?),
+        }
     }
 }
 
@@ -220,14 +270,17 @@ fn second_line(text: &str) -> Option<&str> {
     (comment && lines.next().is_none()).then_some(line)
 }
 
+fn malformed(path: &Path, what: &'static str, why: impl Into<String>) -> KeyError {
+    KeyError::Malformed { path: path.into(), what, why: why.into() }
+}
+
 fn read_small(path: &Path, what: &'static str) -> Result<String, KeyError> {
     let size = fs::metadata(path).at("read", path)?.len();
-    let malformed = |why: &str| KeyError::Malformed { path: path.into(), what, why: why.into() };
     if size > LARGEST {
-        return Err(malformed("a file over 4096 bytes"));
+        return Err(malformed(path, what, "a file over 4096 bytes"));
     }
     let bytes = fs::read(path).at("read", path)?;
-    String::from_utf8(bytes).map_err(|_| malformed("bytes that are not text"))
+    String::from_utf8(bytes).map_err(|_| malformed(path, what, "bytes that are not text"))
 }
 
 /// Writes a file that was not there, whole and synced, or nothing.

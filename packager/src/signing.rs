@@ -12,9 +12,9 @@ use proofmark_core::signature::{self, Kind};
 use proofmark_core::trust::{Role, Trust};
 
 use crate::exit::{Exit, Refusal, Refuse};
-use crate::keys::SecretKey;
+use crate::keys::{ExternalError, HolderError, SecretKey};
 
-/// A secret key under the name that trust gives it, for one role.
+/// A key under the name that trust gives it, for one role.
 pub struct Signer<'a> {
     trust: &'a Trust,
     role: &'a Role,
@@ -55,6 +55,14 @@ pub enum SigningError {
         /// Why.
         why: String,
     },
+    /// The command that holds the key failed.
+    #[error("{}: {error}", .command.display())]
+    External {
+        /// The command.
+        command: PathBuf,
+        /// How.
+        error: ExternalError,
+    },
     /// The signature does not verify.
     #[error(transparent)]
     Refused(#[from] proofmark_core::Refusal),
@@ -79,6 +87,7 @@ impl Refuse for SigningError {
                 .want("a signature")
                 .have(why)
                 .next("nothing was written; try again"),
+            Self::External { command, error } => error.refusal_of(&command.display().to_string()),
             Self::Refused(refusal) => refusal.refusal(),
         }
     }
@@ -123,9 +132,10 @@ impl<'a> Signer<'a> {
         let rewind = |reader: &mut R| -> io::Result<()> { reader.rewind() };
         rewind(reader).map_err(|error| failed(&error))?;
         let untrusted = format!("signature by {}", self.name);
-        let made =
-            minisign::sign(None, self.key.minisign(), &mut *reader, Some(&comment), Some(&untrusted)).map_err(|error| failed(&error))?;
-        let bytes = made.into_string().into_bytes();
+        let bytes = self.key.sign(reader, &comment, &untrusted).map_err(|error| match error {
+            HolderError::Failed(why) => failed(&why),
+            HolderError::External(error) => SigningError::External { command: self.key.path().into(), error },
+        })?;
         rewind(reader).map_err(|error| failed(&error))?;
         self.check(&comment, file, &bytes, reader)?;
         Ok(bytes)

@@ -22,6 +22,7 @@ pub(crate) struct Arguments {
 enum Command {
     New(New),
     Show(Show),
+    Import(Import),
 }
 
 /// Make a key pair: NAME.key (secret, mode 0600) and NAME.pub
@@ -59,11 +60,33 @@ struct Show {
     json: bool,
 }
 
+/// Make NAME.pub from the public key of an agent, a token or a key service
+///
+/// The secret key stays where it is; commands then take --signer COMMAND --signer-key NAME.pub (docs/signers.md). FILE is an OpenSSH
+/// public key, a PEM with BEGIN PUBLIC KEY, or 64 hex digits; Ed25519 in each case.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  proofmark key import alice-1 --from ~/.ssh/id_ed25519.pub --out keys")]
+struct Import {
+    /// Name of the key
+    #[arg(value_parser = core::<Name>)]
+    name: Name,
+    /// Public key of the other program
+    #[arg(long, value_name = "FILE")]
+    from: PathBuf,
+    /// Where the file goes; created where missing
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    out: PathBuf,
+    /// Print the result, or the refusal, as JSON
+    #[arg(long)]
+    json: bool,
+}
+
 impl Arguments {
     pub(super) fn is_json(&self) -> bool {
         match &self.command {
             Command::New(new) => new.json,
             Command::Show(show) => show.json,
+            Command::Import(import) => import.json,
         }
     }
 }
@@ -72,7 +95,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Done, Refusal> {
     match &arguments.command {
         Command::New(arguments) => new(arguments),
         Command::Show(arguments) => show(arguments),
+        Command::Import(arguments) => import(arguments),
     }
+}
+
+fn import(arguments: &Import) -> Result<Done, Refusal> {
+    let made = keys::import(&arguments.name, &arguments.from, &arguments.out).map_err(|error| error.refusal())?;
+    let words = format!(
+        "public key {}\nnext: give it to whoever makes trust: proofmark trust init {}\n",
+        shown(&made.public),
+        option(&arguments.name, &made.public)
+    );
+    let json = json!({ "ok": true, "name": arguments.name, "public": made.key, "id": keys::key_id(&made.key), "public_file": made.public });
+    Ok(Done { data: format!("{}\n", made.key), json: format!("{json:#}\n"), words })
 }
 
 fn new(arguments: &New) -> Result<Done, Refusal> {

@@ -59,12 +59,34 @@ impl FromArguments {
     }
 }
 
-/// `--key` and where its password comes from.
+/// The key that signs: `--key` and where its password comes from, or `--signer`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct KeyArguments {
     /// Secret key file of minisign that signs
-    #[arg(long, value_name = "FILE.key")]
-    pub(crate) key: PathBuf,
+    #[arg(long, value_name = "FILE.key", required_unless_present = "signer", conflicts_with = "signer")]
+    key: Option<PathBuf>,
+    /// Command that signs with a key it holds: it reads a message and writes the 64 bytes of a raw Ed25519 signature (docs/signers.md)
+    #[arg(long, value_name = "COMMAND", requires = "signer_key")]
+    signer: Option<String>,
+    /// Public key of --signer
+    #[arg(long, value_name = "FILE.pub", requires = "signer")]
+    signer_key: Option<PathBuf>,
+    #[command(flatten)]
+    password: PasswordArguments,
+}
+
+/// Keys that sign one after the other: `--sign`, or pairs of `--signer` and `--signer-key`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct KeysArguments {
+    /// Secret key file of an owner, which signs the document; may be repeated
+    #[arg(long = "sign", value_name = "FILE.key", required_unless_present = "signer")]
+    sign: Vec<PathBuf>,
+    /// Command that signs with an owner's key (docs/signers.md); may be repeated, each with its --signer-key
+    #[arg(long, value_name = "COMMAND")]
+    signer: Vec<String>,
+    /// Public key of the --signer at the same place in order
+    #[arg(long, value_name = "FILE.pub")]
+    signer_key: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) password: PasswordArguments,
 }
@@ -80,8 +102,37 @@ pub(crate) struct PasswordArguments {
 impl KeyArguments {
     /// Loads the key.
     pub(crate) fn load(&self) -> Result<SecretKey, Refusal> {
-        self.password.load(&self.key)
+        match (&self.key, &self.signer, &self.signer_key) {
+            (Some(file), ..) => self.password.load(file),
+            (None, Some(command), Some(public)) => external(command, public),
+            // clap asks for one or the other.
+            _ => Err(unpaired(0, 0)),
+        }
     }
+}
+
+impl KeysArguments {
+    /// Loads all of them, files first.
+    pub(crate) fn load(&self) -> Result<Vec<SecretKey>, Refusal> {
+        if self.signer.len() != self.signer_key.len() {
+            return Err(unpaired(self.signer.len(), self.signer_key.len()));
+        }
+        let files = self.sign.iter().map(|file| self.password.load(file));
+        let commands = self.signer.iter().zip(&self.signer_key).map(|(command, public)| external(command, public));
+        files.chain(commands).collect()
+    }
+}
+
+fn external(command: &str, public: &Path) -> Result<SecretKey, Refusal> {
+    let public = keys::load_public(public).map_err(|error| error.refusal())?;
+    Ok(keys::external(command, public, keys::PATIENCE))
+}
+
+fn unpaired(commands: usize, keys: usize) -> Refusal {
+    Refusal::new(Exit::Usage, "signer-key", "every --signer needs its --signer-key", "--signer")
+        .want("--key FILE.key, or --signer COMMAND with --signer-key FILE.pub")
+        .have(format!("{commands} commands, {keys} public keys"))
+        .next("name the public key that each command signs with, in the same order")
 }
 
 impl PasswordArguments {

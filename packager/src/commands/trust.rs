@@ -13,7 +13,7 @@ use proofmark_core::name::Name;
 use serde_json::json;
 
 use super::Done;
-use super::place::{PasswordArguments, shown};
+use super::place::{KeysArguments, shown};
 
 /// Make the document that says who may sign what
 #[derive(Debug, clap::Args)]
@@ -67,11 +67,8 @@ struct Init {
     /// How many of a group's keys must sign [default: 1]; GROUP is owners, ci, builders, reviewers, head or operators
     #[arg(long = "threshold", value_name = "GROUP=N", value_parser = threshold)]
     thresholds: Vec<(Party, u64)>,
-    /// Secret key of an owner, which signs the document; may be repeated
-    #[arg(long = "sign", value_name = "FILE.key", required = true)]
-    sign: Vec<PathBuf>,
     #[command(flatten)]
-    password: PasswordArguments,
+    keys: KeysArguments,
     /// Print the result, or the refusal, as JSON
     #[arg(long)]
     json: bool,
@@ -128,10 +125,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Done, Refusal> {
     let thresholds: BTreeMap<Party, u64> = init.thresholds.iter().copied().collect();
     let id = ceremony::new_repository().map_err(|error| error.refusal())?;
     let (trust, bytes) = ceremony::first_trust(id, &members, &thresholds).map_err(|error| error.refusal())?;
-    let mut owners = Vec::new();
-    for path in &init.sign {
-        owners.push(init.password.load(path)?);
-    }
+    let owners = init.keys.load()?;
     let signatures = ceremony::sign(&trust, &bytes, &owners).map_err(|error| error.refusal())?;
     let repository =
         Repository::create(Box::new(Directory::new(&init.repository)), &bytes, &signatures).map_err(|error| error.refusal())?;
