@@ -50,7 +50,7 @@ pub fn symlink(target: &str, path: &Path, seconds: u64) -> Result<(), IoError> {
 }
 
 /// Copies the directories, regular files and links below `from`, if there are any, into the directory `to`. Modes become 0755 or
-/// 0644, as in [`write`].
+/// 0644, as in [`write()`].
 pub fn copy_tree(from: &Path, to: &Path, seconds: u64) -> Result<(), IoError> {
     for entry in if from.is_dir() { listed(from)? } else { Vec::new() } {
         let Some(name) = entry.file_name() else { continue };

@@ -43,6 +43,8 @@ struct Bundle<'a> {
 #[serde(rename_all = "camelCase")]
 struct Material<'a> {
     public_key: Hint<'a>,
+    /// None; some readers want to be told.
+    tlog_entries: [(); 0],
 }
 
 #[derive(Serialize)]
@@ -59,7 +61,7 @@ pub fn envelope(payload: &[u8], signature: &Signature) -> Vec<u8> {
 pub fn sigstore_bundle(payload: &[u8], signature: &Signature) -> Vec<u8> {
     print(&Bundle {
         media_type: BUNDLE,
-        verification_material: Material { public_key: Hint { hint: &signature.hint } },
+        verification_material: Material { public_key: Hint { hint: &signature.hint }, tlog_entries: [] },
         dsse_envelope: signed(payload, signature),
     })
 }
