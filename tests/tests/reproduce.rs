@@ -16,6 +16,8 @@ use proofmark::store::{Directory, Stored};
 use proofmark_core::Digest;
 use proofmark_core::manifest::{FileMode, Manifest};
 use proofmark_core::signature::Kind;
+use proofmark_tests::Host;
+use proofmark_tests::host::binary;
 use serde_json::Value;
 
 /// A clone, keys, and a repository with one release that CI has signed and two builders have still to sign.
@@ -116,7 +118,7 @@ impl World {
     }
 
     fn proofmark(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_proofmark"));
+        let mut command = Command::new(binary("proofmark"));
         command.args(arguments).current_dir(self.dir.path()).stdin(Stdio::null());
         command.env_remove("PROOFMARK_KEY_PASSWORD").env_remove("PROOFMARK_TRUST").env_remove("PROOFMARK_REPOSITORY").output().unwrap()
     }
@@ -134,7 +136,7 @@ impl World {
         if !rustix::process::geteuid().is_root() {
             command.arg("--map-root-user");
         }
-        command.args(["--net", "--", env!("CARGO_BIN_EXE_proofmark"), "reproduce"]).args(arguments);
+        command.args(["--net", "--"]).arg(binary("proofmark")).arg("reproduce").args(arguments);
         let toolchain = String::from_utf8(Command::new("rustc").args(["--print", "sysroot"]).output().unwrap().stdout).unwrap();
         command.args(["--from", "releases", "--toolchain", toolchain.trim()]).current_dir(self.dir.path()).stdin(Stdio::null());
         command.env_clear().env("PATH", self.bare_path()).env("HOME", &empty).env("XDG_CACHE_HOME", empty.join("cache"));
@@ -215,6 +217,7 @@ fn a_release_is_built_again_from_its_repository_alone_and_builders_vouch_for_it(
     a_bundle_that_is_not_made_of_its_inputs_is_refused_though_ci_signed_it(&world);
     what_a_builder_cannot_confirm_is_not_signed(&world);
     builders_vouch(&world);
+    a_host_starts_what_two_builders_signed_and_nothing_less(&world);
 }
 
 /// ATTACKS 52: a file under `inputs/` that is not what its name says.
@@ -313,4 +316,25 @@ fn builders_vouch(world: &World) {
     fs::rename(world.path(&mailed), world.path(&format!("releases/bundles/{}/{mailed}", world.bundle))).unwrap();
     world.ok(&publish);
     world.ok(&["head", "--repository", "releases", "--key", "keys/head-1.key"]);
+}
+
+/// The real host program, from first contact to the program's answer.
+fn a_host_starts_what_two_builders_signed_and_nothing_less(world: &World) {
+    let (trust, releases) = (world.path("releases/trust/1.trust.json"), world.path("releases"));
+    let pin = Digest::of(&fs::read(&trust).unwrap()).to_string();
+    let host = || {
+        let host = Host::new();
+        let (trust, releases) = (trust.to_str().unwrap(), releases.to_str().unwrap());
+        let who = ["--host", "tiny-1", "--environment", "prod", "--group", "prod/tiny", "--repository", releases];
+        host.verifier(&[&["init", "--trust", trust, "--sha256", &pin], &who[..]].concat()).ok();
+        let config = host.file("etc/proofmark/host.toml");
+        fs::write(&config, fs::read_to_string(&config).unwrap() + "\n[users]\ntiny = 61234\n").unwrap();
+        host
+    };
+    let one = host();
+    one.verifier(&["update"]).ok();
+    assert_eq!(one.verifier(&["run", "prod/tiny"]).ok().stdout, "42\n");
+    fs::remove_file(world.path(&format!("releases/{}.carol-1.minisig", world.published().path()))).unwrap();
+    let says = host().verifier(&["update"]).refused(80, "threshold").stderr;
+    assert!(says.contains("key group builders") && says.contains("not signed by: carol-1, dave-1"), "{says}");
 }
