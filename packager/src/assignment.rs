@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use proofmark_core::group::{Group, Mode};
+use proofmark_core::group::{Group, LedgerEntry, Mode};
 use proofmark_core::index::{Index, Pin};
-use proofmark_core::name::GroupName;
+use proofmark_core::name::{GroupName, Name};
 use proofmark_core::trust::Trust;
 use proofmark_core::{Digest, Reason, Refusal, Result};
 
@@ -43,18 +43,17 @@ impl Assignment {
         self.check_place(trust, previous)?;
         self.check_hosts()?;
         self.check_entries()?;
-        let Some(previous) = previous else { return Ok(()) };
-        for (name, old) in &previous.groups {
+        for (name, old) in previous.iter().flat_map(|previous| &previous.groups) {
             let new = self.groups.get(name).ok_or_else(|| {
                 // Its revocations and its ledger would be gone with it, and both only grow.
-                let want = format!("group {name}, as in index {}", previous.index.version);
+                let want = format!("group {name}, as in index {}", self.index.version - 1);
                 Refusal::new(Reason::NotInIndex, format_args!("index {}", self.index.version), want, "no such group")
             })?;
-            if !self.is_unchanged(name, Some(previous)) {
+            if !self.is_unchanged(name, previous) {
                 check_successor(name, old, new)?;
             }
         }
-        Ok(())
+        self.check_ledgers()
     }
 
     /// Repository, version, predecessor, level, proposer.
@@ -114,6 +113,22 @@ impl Assignment {
         }
         Ok(())
     }
+
+    /// A flag id means the same in every group of a product, whichever of them is ahead.
+    fn check_ledgers(&self) -> Result<()> {
+        let mut known: BTreeMap<(&Name, u64), (&GroupName, &LedgerEntry)> = BTreeMap::new();
+        for (name, group) in &self.groups {
+            for entry in &group.ledger {
+                let (other, first) = *known.entry((&group.bundle.product, entry.id)).or_insert((name, entry));
+                if first.name != entry.name || first.meaning != entry.meaning {
+                    let want = format!("flag {} as {other} has it: {}, meaning {}", entry.id, first.name, first.meaning);
+                    let have = format!("{}, meaning {}", entry.name, entry.meaning);
+                    return Err(Refusal::new(Reason::FlagLedger, format_args!("ledger of {name}"), want, have));
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// One group's next file: what only grows has grown, the product stays, and the bundle before may be replaced.
@@ -136,12 +151,12 @@ fn check_successor(name: &GroupName, old: &Group, new: &Group) -> Result<()> {
 mod tests {
     use super::*;
     use crate::ceremony::{Member, Party, first_trust};
-    use crate::proposal::{Plan, draft};
-    use proofmark_core::group::{Entry, FlagState, LedgerEntry};
+    use crate::proposal::draft;
+    use crate::verbs::{Plan, Policy, assign};
+    use proofmark_core::group::{Entry, FlagState};
     use proofmark_core::index::GroupPin;
     use proofmark_core::json;
     use proofmark_core::key::PublicKey;
-    use proofmark_core::name::Name;
     use std::collections::BTreeSet;
 
     fn trust() -> Trust {
@@ -172,7 +187,14 @@ mod tests {
             source_commit: "c".repeat(40).parse().unwrap(),
         };
         let ledger = vec![LedgerEntry { id: 7, name: "peg".parse().unwrap(), meaning: digest_of_meaning(), state: FlagState::Retired }];
-        Plan { group, hosts: hosts.iter().map(|host| host.parse().unwrap()).collect(), bundle, ledger, also_from: BTreeSet::new() }
+        Plan {
+            group,
+            hosts: hosts.iter().map(|host| host.parse().unwrap()).collect(),
+            bundle,
+            ledger,
+            also_from: BTreeSet::new(),
+            policy: Policy::default(),
+        }
     }
 
     fn digest_of_meaning() -> Digest {
@@ -181,9 +203,9 @@ mod tests {
 
     /// Index 2 after index 1, with `change` made to the group file of prod/router.
     fn successor(trust: &Trust, change: impl FnOnce(&mut Group)) -> (Assignment, Assignment) {
-        let first = draft(trust, None, &"ci".parse().unwrap(), vec![plan("prod/router", &["a"], "1"), plan("uat/router", &["b"], "1")])
-            .unwrap()
-            .next;
+        let plans = [plan("prod/router", &["a"], "1"), plan("uat/router", &["b"], "1")];
+        let groups = plans.into_iter().map(|plan| assign(trust, None, plan).unwrap()).collect();
+        let first = draft(trust, None, &"ci".parse().unwrap(), groups).unwrap().next;
         let mut next = first.clone();
         next.index.version = 2;
         next.index.prev = Some(Pin { version: 1, sha256: first.digest });

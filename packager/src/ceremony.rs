@@ -150,7 +150,8 @@ pub fn first_trust(
             index: role(&[Party::Ci, Party::Reviewers]),
             bundle: role(&[Party::Ci, Party::Builders]),
             head: role(&[Party::Head]),
-            halt: role(&[stop]),
+            // Any one key stops, whatever the group needs elsewhere.
+            halt: Role(role(&[stop]).0.into_iter().map(|(name, group)| (name, KeyGroup { threshold: 1, ..group })).collect()),
             go: role(&[stop]),
         },
         second_person: Party::Reviewers.word().parse().map_err(|why: &str| CeremonyError::Random(why.into()))?,

@@ -6,10 +6,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use proofmark_core::group::{Gate, Lease};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::{Exit, IoContext, IoError, Refusal, Refuse};
 use crate::names::{BundlePath, CargoName, EnvName, Group, HostDigest, HostPath, Line, Name, Release, SourcePath, Target};
+use crate::verbs::Policy;
 
 mod check;
 
@@ -199,6 +201,27 @@ pub struct HostGroup {
     pub name: Group,
     /// Its exact hosts.
     pub hosts: Vec<Name>,
+    /// `all`: a start needs a go that says every host is ready; `none`. What is absent here and below stays as it is published.
+    pub gate: Option<Gate>,
+    /// Seconds after a head's `issued` in which it activates.
+    pub activate_seconds: Option<u64>,
+    /// Seconds after a head's end in which what ran restarts.
+    pub restart_seconds: Option<u64>,
+    /// `strict`: what runs is stopped when the head ends; `grace`.
+    pub lease: Option<Lease>,
+    /// Seconds of silence before an alert.
+    pub alert_seconds: Option<u64>,
+    /// Seconds of silence before what runs is stopped; 0: never.
+    pub stop_seconds: Option<u64>,
+}
+
+impl HostGroup {
+    /// What is said of gate, freshness and silence.
+    pub fn policy(&self) -> Policy {
+        let HostGroup { gate, activate_seconds, restart_seconds, lease, alert_seconds, .. } = *self;
+        let stop_seconds = self.stop_seconds.map(|seconds| (seconds > 0).then_some(seconds));
+        Policy { gate, activate_seconds, restart_seconds, lease, alert_seconds, stop_seconds }
+    }
 }
 
 /// `[build]`.

@@ -12,6 +12,7 @@ use proofmark_core::{Reason, Time, limits};
 
 use crate::builders;
 use crate::exit::{Exit, Refusal, Refuse};
+use crate::halts;
 use crate::keys::SecretKey;
 use crate::repository::{Repository, RepositoryError};
 use crate::signing::{Signer, SigningError};
@@ -61,6 +62,8 @@ pub fn publish(repository: &Repository, key: &SecretKey, now: Time, seconds: i64
     }
     let index = published.index;
     let (newest, before) = repository.newest_head()?;
+    // What a key signed that was taken away since, with whatever clock, is no floor any more: hosts say the same.
+    let before = before.filter(|before| before.signers().iter().all(|key| trust.roles.head.has_key(key)));
     if let Some(before) = &before
         && now < before.issued
     {
@@ -81,7 +84,7 @@ pub fn publish(repository: &Repository, key: &SecretKey, now: Time, seconds: i64
         expires: now.plus(seconds),
         trust: Pin { version: trust.version, sha256: trust.digest() },
         index: IndexPin { version: index.version, size: index.size(), sha256: index.digest() },
-        halts: before.map(|before| before.halts.clone()).unwrap_or_default(),
+        halts: halts::in_force(repository)?.into_iter().map(|halt| halt.digest).collect(),
     };
     let bytes = json::print(&head);
     let signature = signer.sign(Kind::Head, Some(version), &file_name(Kind::Head, version), &mut Cursor::new(&bytes))?;

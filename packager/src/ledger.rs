@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use memchr::memmem;
 use proofmark_core::Digest;
-use proofmark_core::group::{FlagState, LedgerEntry};
+use proofmark_core::group::{FlagState, Group, LedgerEntry};
 use proofmark_core::manifest;
 use proofmark_core::name::{Name, Release};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::exit::{Exit, IoContext, IoError, Refusal, Refuse};
 
@@ -58,6 +58,38 @@ pub enum LedgerError {
         /// What is wrong.
         message: String,
     },
+    /// An id that is in use has another name or meaning.
+    #[error("flag {id} is {old}, and the ledger calls it {new}")]
+    Reused {
+        /// Flag.
+        id: u64,
+        /// What it is called in the newest group file.
+        old: Name,
+        /// What the ledger calls it.
+        new: Name,
+        /// The group whose hosts know the old one.
+        group: String,
+        /// The release that they run.
+        release: String,
+    },
+    /// An id that is in use is not there any more.
+    #[error("flag {id} {name} is not in the ledger")]
+    Lost {
+        /// Flag.
+        id: u64,
+        /// Its name.
+        name: Name,
+        /// The group whose hosts know it.
+        group: String,
+    },
+    /// A retired flag is active again.
+    #[error("flag {id} {name} is retired")]
+    Revived {
+        /// Flag.
+        id: u64,
+        /// Its name.
+        name: Name,
+    },
     /// An environment asks for a flag that the ledger does not have.
     #[error("environment {environment} has flag {id}, which the ledger has not")]
     Unknown {
@@ -100,6 +132,31 @@ impl Refuse for LedgerError {
                 .want("[[flag]] with id, name, meaning, since, state = \"active\" or \"retired\", markers = [...]; each id and name once")
                 .have(message.trim_end())
                 .next("correct it, commit, and call again"),
+            Self::Reused { id, old, new, group, release } => {
+                let what = if old == new { "with another meaning".to_owned() } else { format!("now as {new}") };
+                Refusal::new(Exit::Ledger, "flag-reused", "a flag id is used a second time", format!("flag {id} {old}, {what}"))
+                    .want(format!("flag {id} means {old}, active or retired, and never anything else"))
+                    .have(format!(
+                        "ledger.toml gives {id} to {new}; hosts of {group} know it as {old} (release {release}).\n\
+                         A host that misses this release would run {old} for every order that asks for {new}."
+                    ))
+                    .next(format!(
+                        "put the row of flag {id} {old} back, as it was; if {old} is no longer used, say state = \"retired\" and delete its code.\n\
+                         Give {new} a row of its own, with an id that was never used; commit, and release again"
+                    ))
+            }
+            Self::Lost { id, name, group } => {
+                Refusal::new(Exit::Ledger, "flag-lost", "a row of the flag ledger is gone", format!("flag {id} {name}"))
+                    .want(format!("the row of flag {id} {name}: a row may be retired, and never disappears"))
+                    .have(format!("no such row, while hosts of {group} know the flag: its id would look free"))
+                    .next(format!("put the row back; if {name} is no longer used, say state = \"retired\"; commit, and release again"))
+            }
+            Self::Revived { id, name } => {
+                Refusal::new(Exit::Ledger, "flag-revived", "a retired flag is active again", format!("flag {id} {name}"))
+                    .want(format!("flag {id} {name} retired, as it was published"))
+                    .have("state = \"active\"")
+                    .next("a retired id is never used again: give the feature a new id in ledger.toml")
+            }
             Self::Unknown { environment, id } => Refusal::new(
                 Exit::Ledger,
                 "flag-unknown",
@@ -176,6 +233,41 @@ impl Ledger {
         self.flags.values().map(entry).collect()
     }
 
+    /// Refuses a ledger that may not follow that of a published group file: an id goes from active to retired and nothing else (K1).
+    ///
+    /// The core refuses the same, on every host; here it has the words for whoever wrote the ledger.
+    ///
+    /// # Errors
+    /// [`LedgerError::Reused`], [`LedgerError::Lost`], [`LedgerError::Revived`].
+    pub fn check_follows(&self, published: &Group) -> Result<(), LedgerError> {
+        let group = published.name().to_string();
+        for old in &published.ledger {
+            let Some(new) = self.flags.get(&old.id) else {
+                return Err(LedgerError::Lost { id: old.id, name: old.name.clone(), group });
+            };
+            if new.name != old.name || new.meaning_digest() != old.meaning {
+                let (old_name, new_name) = (old.name.clone(), new.name.clone());
+                let release = published.bundle.release.to_string();
+                return Err(LedgerError::Reused { id: old.id, old: old_name, new: new_name, group, release });
+            }
+            if old.state == FlagState::Retired && new.state == FlagState::Active {
+                return Err(LedgerError::Revived { id: old.id, name: old.name.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// What is told to the reviewer beside the digests of the group file.
+    pub fn told(&self) -> Told {
+        let row = |flag: &Flag| Row {
+            id: flag.id,
+            meaning: flag.meaning.trim().to_owned(),
+            since: flag.since.clone(),
+            markers: flag.markers.clone(),
+        };
+        Told { flags: self.flags.values().map(row).collect() }
+    }
+
     /// The manifest's flags for an environment's list of ids.
     ///
     /// # Errors
@@ -228,6 +320,28 @@ impl Ledger {
         }
         Ok(notes)
     }
+}
+
+/// `flags.json` of a proposal: the texts behind the digests. Nobody signs it; a meaning is believed when it has the signed digest.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Told {
+    /// By id.
+    pub flags: Vec<Row>,
+}
+
+/// One row of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Row {
+    /// Its number.
+    pub id: u64,
+    /// Its meaning, without the white space around it.
+    pub meaning: String,
+    /// First release that had it.
+    pub since: Release,
+    /// Strings of its code.
+    pub markers: Vec<String>,
 }
 
 impl Flag {

@@ -5,14 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use proofmark_core::Digest;
 use proofmark_core::group::Entry;
 use proofmark_core::manifest::Manifest;
 use proofmark_core::name::{GroupName, Name};
-use proofmark_core::signature::{Kind, file_name};
+use proofmark_core::signature::Kind;
 use serde::Serialize;
 
 use crate::build::Built;
@@ -26,11 +25,12 @@ use crate::keys::SecretKey;
 use crate::ledger::Ledger;
 use crate::pack::{self, Packed};
 use crate::progress::Progress;
-use crate::proposal::{self, Draft, Plan};
+use crate::proposal::{self, Desk, Draft, Subject};
 use crate::repository::{Repository, RepositoryError, bundle_path};
 use crate::signing::{Signer, SigningError};
 use crate::source;
 use crate::store::Stored;
+use crate::verbs::{self, Plan};
 
 mod bundle;
 mod error;
@@ -141,12 +141,24 @@ pub fn release(
     }
 
     let _lock = repository.lock()?;
+    let desk = Desk::of(repository);
     let previous = repository.published()?;
-    let draft = proposal::draft(trust, previous.as_ref(), &proposer, plans)?;
+    let published = previous.as_ref().map(|previous| &previous.groups);
+    for group in published
+        .into_iter()
+        .flat_map(|groups| groups.values())
+        .filter(|group| group.bundle.product.as_str() == product.config.product.as_str())
+    {
+        ledger.check_follows(group)?;
+    }
+    let assign = |plan: Plan| verbs::assign(trust, published.and_then(|groups| groups.get(&plan.group)).map(|group| &**group), plan);
+    let changed = plans.into_iter().map(assign).collect::<Result<_, _>>()?;
+    let mut draft = proposal::draft(trust, previous.as_ref(), &proposer, changed)?;
     progress.step("checking with the core");
     check_packed(&draft, &packed)?;
     if !draft.is_empty() {
-        proposal::check_free(repository, &draft)?;
+        draft.others.insert(proposal::FLAGS.into(), crate::text::pretty(&ledger.told()));
+        desk.check_free(Subject::Index(draft.next.index.version), &draft.bytes)?;
     }
     inputs::archive(repository, product.inputs, product.scratch, progress)?;
     let mut bundles = Vec::new();
@@ -164,12 +176,8 @@ pub fn release(
     let proposal = if draft.is_empty() {
         None
     } else {
-        let version = draft.next.index.version;
-        let file = file_name(Kind::Index, version);
-        let signature =
-            Signer::new(trust, Kind::Index, key)?.sign(Kind::Index, Some(version), &file, &mut io::Cursor::new(&draft.bytes))?;
-        proposal::write(repository, &draft, signer.name(), &signature)?;
-        Some(version)
+        proposal::write(&desk, &draft, &Signer::new(trust, Kind::Index, key)?)?;
+        Some(draft.next.index.version)
     };
     Ok(Released { bundles, proposal, proposer, notes })
 }
@@ -223,7 +231,8 @@ fn plans_for(config: &Config, ledger: &Ledger, request: &Request, environment: &
             continue;
         }
         let hosts = group.hosts.iter().map(|host| core(host.as_str())).collect::<Result<_, _>>()?;
-        plans.push(Plan { group: name, hosts, bundle: entry.clone(), ledger: ledger.entries(), also_from: request.also_from.clone() });
+        let (also_from, policy) = (request.also_from.clone(), group.policy());
+        plans.push(Plan { group: name, hosts, bundle: entry.clone(), ledger: ledger.entries(), also_from, policy });
     }
     if plans.is_empty() {
         let known = config.groups.iter().map(|group| group.name.to_string()).collect();

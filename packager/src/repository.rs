@@ -12,26 +12,30 @@ use proofmark_core::index::Index;
 use proofmark_core::json::{self, Document};
 use proofmark_core::latest::Latest;
 use proofmark_core::name::{GroupName, Name};
-use proofmark_core::signature::{self, Kind, SignedFile, Verified, file_name};
+use proofmark_core::signature::{Kind, SignedFile, Verified, file_name};
 use proofmark_core::trust::Trust;
 use proofmark_core::{Digest, Reason, limits};
 
+use crate::halts;
 use crate::sbom;
 use crate::signing;
 use crate::store::{Lock, Store, Stored};
 
 mod error;
 mod paths;
+pub(crate) mod signatures;
 
 pub use error::RepositoryError;
-pub use paths::{buildinfo_path, bundle_path, document_path, group_path, proposal_directory, sbom_path};
-use paths::{plain_number, versions};
+pub(crate) use paths::plain_number;
+use paths::versions;
+pub use paths::{buildinfo_path, bundle_path, document_path, group_path, sbom_path};
+use signatures::Slot;
 
 /// A repository whose trust has been walked from version 1.
 pub struct Repository {
     store: Box<dyn Store>,
-    trust: Verified<Trust>,
-    first_trust: Digest,
+    /// Every trust document from version 1 on; never empty.
+    trusts: Vec<Verified<Trust>>,
 }
 
 /// An index and its group files, all verified.
@@ -64,8 +68,7 @@ impl Repository {
             store.replace(&format!("{path}.{name}.minisig"), signature)?;
         }
         create_same(&*store, &path, bytes)?;
-        let first_trust = trust.digest();
-        let repository = Repository { store, trust, first_trust };
+        let repository = Repository { store, trusts: vec![trust] };
         repository.update_latest()?;
         Ok(repository)
     }
@@ -78,7 +81,7 @@ impl Repository {
             Some(pin) => Trust::pinned(pin, &first)?,
             None => Trust::self_signed(&first)?,
         };
-        let first_trust = trust.digest();
+        let mut trusts = vec![trust.clone()];
         while let Some(next) = trust_file(&*store, trust.version + 1)? {
             if trust.version > limits::ROTATIONS {
                 let refusal = proofmark_core::Refusal::new(
@@ -90,17 +93,27 @@ impl Repository {
                 return Err(refusal.into());
             }
             trust = Trust::rotate(&trust, &next)?;
+            trusts.push(trust.clone());
         }
-        Ok(Repository { store, trust, first_trust })
+        Ok(Repository { store, trusts })
     }
 
     /// Newest trust.
     pub fn trust(&self) -> &Verified<Trust> {
-        &self.trust
+        // `create` and `open` put the first one in, and nothing takes one out.
+        self.trusts.last().unwrap_or(&self.trusts[0])
+    }
+    /// Every trust document, version 1 first.
+    pub fn trusts(&self) -> &[Verified<Trust>] {
+        &self.trusts
     }
     /// SHA-256 of trust 1: what hosts pin.
     pub fn first_trust(&self) -> Digest {
-        self.first_trust
+        self.trusts[0].digest()
+    }
+    /// Where the files are.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
     }
     /// Where it is, for messages.
     pub fn place(&self) -> String {
@@ -133,42 +146,56 @@ impl Repository {
 
     /// An index, verified under the newest trust, and its group files.
     pub fn published_version(&self, version: u64) -> Result<Published, RepositoryError> {
+        self.published_under(self.trust(), version)
+    }
+
+    /// An index and its group files, verified under one trust of the chain: after a rotation, old indexes are those of an old trust.
+    pub fn published_under(&self, trust: &Trust, version: u64) -> Result<Published, RepositoryError> {
         let path = document_path(Kind::Index, version);
-        let file = self.signed_file(Kind::Index.word(), Kind::Index, version)?.ok_or_else(|| self.missing(&path))?;
-        let index = Index::verify(&self.trust, version, &file)?;
+        let file = self.signed_under(trust, Kind::Index.word(), Kind::Index, version)?.ok_or_else(|| self.missing(&path))?;
+        let index = Index::verify(trust, version, &file)?;
         let mut groups = BTreeMap::new();
         for (name, pin) in &index.groups {
             let path = group_path(pin.sha256);
             let bytes = self.store.read(&path, limits::GROUP)?.ok_or_else(|| self.missing(&path))?;
-            groups.insert(name.clone(), Group::verify(&self.trust, &index, name, &bytes)?);
+            groups.insert(name.clone(), Group::verify(trust, &index, name, &bytes)?);
         }
         Ok(Published { index, groups })
     }
 
-    /// The newest head, if there is one: its version, and itself where it verifies under the newest trust (after a rotation of its key it does not).
+    /// The newest head, if there is one: its version, and itself where a trust of the chain has its key, the newest such trust.
     pub fn newest_head(&self) -> Result<(u64, Option<Verified<Head>>), RepositoryError> {
         let version = self.newest(Kind::Head)?;
-        let file = self.signed_file(Kind::Head.word(), Kind::Head, version)?;
-        Ok((version, file.and_then(|file| Head::verify(&self.trust, version, &file).ok())))
+        for trust in self.trusts.iter().rev() {
+            let file = self.signed_under(trust, Kind::Head.word(), Kind::Head, version)?;
+            if let Some(head) = file.and_then(|file| Head::verify(trust, version, &file).ok()) {
+                return Ok((version, Some(head)));
+            }
+        }
+        Ok((version, None))
     }
 
     /// A document in `directory` with the signatures beside it by keys of its role: bytes to verify, not believed.
     pub fn signed_file(&self, directory: &str, kind: Kind, version: u64) -> Result<Option<SignedFile>, RepositoryError> {
-        let file = file_name(kind, version);
+        self.signed_under(self.trust(), directory, kind, version)
+    }
+
+    /// The same with the keys that a trust of the chain, or one that is proposed, gives the role.
+    pub fn signed_under(&self, trust: &Trust, directory: &str, kind: Kind, version: u64) -> Result<Option<SignedFile>, RepositoryError> {
+        let path = format!("{directory}/{}", file_name(kind, version));
         // The largest limit of them all; the core applies the document's own.
-        let Some(bytes) = self.store.read(&format!("{directory}/{file}"), limits::INDEX)? else { return Ok(None) };
-        Ok(Some(SignedFile { bytes, signatures: self.signatures(&format!("{directory}/{file}"), kind)? }))
+        let Some(bytes) = self.store.read(&path, limits::INDEX)? else { return Ok(None) };
+        Ok(Some(SignedFile { bytes, signatures: self.signatures_under(trust, &path, kind)? }))
     }
 
     /// Signatures beside `path` by keys of the kind's role.
     pub fn signatures(&self, path: &str, kind: Kind) -> Result<Vec<(Name, Vec<u8>)>, RepositoryError> {
-        let mut found = BTreeMap::new();
-        for name in signing::role(&self.trust, kind).keys() {
-            if let Some(bytes) = self.store.read(&format!("{path}.{name}.minisig"), limits::SIGNATURE)? {
-                found.insert(name.clone(), bytes);
-            }
-        }
-        Ok(found.into_iter().collect())
+        self.signatures_under(self.trust(), path, kind)
+    }
+
+    /// The same with the keys that `trust` gives the role.
+    pub fn signatures_under(&self, trust: &Trust, path: &str, kind: Kind) -> Result<Vec<(Name, Vec<u8>)>, RepositoryError> {
+        signatures::beside(&*self.store, path, signing::role(trust, kind).keys())
     }
 
     /// A file's bytes.
@@ -206,26 +233,34 @@ impl Repository {
         file: &SignedFile,
         check: &dyn Fn(&SignedFile) -> proofmark_core::Result<()>,
     ) -> Result<(), RepositoryError> {
-        let name = file_name(kind, version);
-        let path = format!("{directory}/{name}");
-        let there = self.store.read(&path, limits::INDEX)?;
+        self.write_document(&format!("{directory}/{}", file_name(kind, version)), kind, Some(version), file, check)
+    }
+
+    /// The same for a document at any path, of a kind that may have no version.
+    pub fn write_document(
+        &self,
+        path: &str,
+        kind: Kind,
+        version: Option<u64>,
+        file: &SignedFile,
+        check: &dyn Fn(&SignedFile) -> proofmark_core::Result<()>,
+    ) -> Result<(), RepositoryError> {
+        let there = self.store.read(path, limits::INDEX)?;
         if let Some(there) = &there
             && *there != file.bytes
         {
-            return Err(RepositoryError::Different { path, there: Digest::of(there), new: Digest::of(&file.bytes) });
+            return Err(RepositoryError::Different { path: path.into(), there: Digest::of(there), new: Digest::of(&file.bytes) });
         }
         for (key, signature) in &file.signatures {
             let mut bytes = || Ok(Box::new(Cursor::new(file.bytes.clone())) as Box<dyn Stored>);
-            self.write_signature(&path, kind, Some(version), key, signature, there.is_some(), &mut bytes)?;
+            self.write_signature(path, kind, version, key, signature, there.is_some(), &mut bytes)?;
         }
-        let visible = SignedFile { bytes: file.bytes.clone(), signatures: self.signatures(&path, kind)? };
+        let visible = SignedFile { bytes: file.bytes.clone(), signatures: self.signatures(path, kind)? };
         check(&visible)?;
-        self.write(&path, &file.bytes)
+        self.write(path, &file.bytes)
     }
 
-    /// Adds a signature to a file. One that is there already and verifies stays; signatures of minisign are never the same twice.
-    ///
-    /// One that does not verify is in the way: it is refused when the file is visible, and replaced when it is not.
+    /// Adds a signature to a file, by a key of the newest trust: see [`signatures::place`].
     #[allow(clippy::too_many_arguments, reason = "what a signature is bound to, and the two things that decide what happens to an old one")]
     pub fn write_signature(
         &self,
@@ -237,23 +272,26 @@ impl Repository {
         visible: bool,
         content: &mut dyn FnMut() -> Result<Box<dyn Stored>, RepositoryError>,
     ) -> Result<(), RepositoryError> {
-        let place = format!("{path}.{key}.minisig");
-        let Some(there) = self.store.read(&place, limits::SIGNATURE)? else {
-            self.store.create(&place, &mut &*signature)?;
-            return Ok(());
-        };
-        if there == signature {
-            return Ok(());
+        let trust = self.trust();
+        let slot = Slot { trust, role: signing::role(trust, kind), kind, version, path };
+        signatures::place(&*self.store, &slot, key, signature, visible, content)
+    }
+
+    /// Writes the trust document after the newest one, which the core has accepted: signatures first. Hosts follow with the next head.
+    pub fn write_rotation(&self, next: &Verified<Trust>, file: &SignedFile) -> Result<(), RepositoryError> {
+        let path = document_path(Kind::Trust, next.version);
+        if let Some(there) = self.store.read(&path, limits::TRUST)?
+            && there != file.bytes
+        {
+            return Err(RepositoryError::Different { path, there: Digest::of(&there), new: next.digest() });
         }
-        let file = path.rsplit('/').next().unwrap_or(path);
-        let comment = signature::comment(&self.trust.repository, kind, version, file);
-        let role = signing::role(&self.trust, kind);
-        let candidates = [(key.clone(), there)];
-        match signature::verify_signatures(&self.trust, role, &comment, file, &candidates, &mut content()?, &|_, _| Ok(())) {
-            Ok(_) => Ok(()),
-            Err(refusal) if visible || refusal.reason() == Reason::Io => Err(refusal.into()),
-            Err(_) => Ok(self.store.replace(&place, signature)?),
+        for (key, signature) in &file.signatures {
+            let trust: &Trust = if self.trust().roles.trust.has_key(key) { self.trust() } else { next };
+            let slot = Slot { trust, role: &trust.roles.trust, kind: Kind::Trust, version: Some(next.version), path: &path };
+            let mut bytes = || Ok(Box::new(Cursor::new(file.bytes.clone())) as Box<dyn Stored>);
+            signatures::place(&*self.store, &slot, key, signature, false, &mut bytes)?;
         }
+        self.write(&path, &file.bytes)
     }
 
     /// Writes a bundle and what belongs beside it: signature, buildinfo and its SBOM, then the bundle. The caller has checked it with the core.
@@ -286,28 +324,40 @@ impl Repository {
     }
 
     /// Computes `latest` from what is there and puts it in place: the step that publishes.
+    ///
+    /// Needs no lock: whoever writes looks again afterwards, so that the last of several writers leaves what all of them have written.
     pub fn update_latest(&self) -> Result<Latest, RepositoryError> {
-        let (head, verified) = match self.newest(Kind::Head)? {
-            0 => (0, None),
-            _ => self.newest_head()?,
-        };
-        let latest = Latest {
-            format: 1,
-            kind: Latest::KIND.into(),
-            trust: self.trust.version,
-            index: self.newest(Kind::Index)?,
-            head,
-            halts: verified.map(|head| head.halts.clone()).unwrap_or_default(),
-        };
-        let bytes = json::print(&latest);
-        json::parse::<Latest>(&bytes, "latest")?;
-        if self.store.read("latest", limits::LATEST)?.is_none_or(|there| there != bytes) {
+        const ROUNDS: usize = 16;
+        let mut latest = self.compute_latest()?;
+        for _ in 0..ROUNDS {
+            let bytes = json::print(&latest);
+            json::parse::<Latest>(&bytes, "latest")?;
+            if self.store.read("latest", limits::LATEST)?.is_some_and(|there| there == bytes) {
+                break;
+            }
             self.store.replace("latest", &bytes)?;
+            latest = self.compute_latest()?;
         }
         Ok(latest)
     }
 
-    fn missing(&self, path: &str) -> RepositoryError {
+    fn compute_latest(&self) -> Result<Latest, RepositoryError> {
+        let (head, verified) = match self.newest(Kind::Head)? {
+            0 => (0, None),
+            _ => self.newest_head()?,
+        };
+        Ok(Latest {
+            format: 1,
+            kind: Latest::KIND.into(),
+            // Hosts need the trust that the head pins, and no newer one: a rotation reaches them with the next head.
+            trust: verified.as_ref().map_or(self.trust().version, |head| head.trust.version),
+            index: self.newest(Kind::Index)?,
+            head,
+            halts: halts::for_latest(&halts::in_force_beside(self, verified.as_ref())?),
+        })
+    }
+
+    pub(crate) fn missing(&self, path: &str) -> RepositoryError {
         RepositoryError::Missing { path: path.into(), place: self.place() }
     }
 }
@@ -329,7 +379,7 @@ fn trust_file(store: &dyn Store, version: u64) -> Result<Option<SignedFile>, Rep
     Ok(Some(SignedFile { bytes, signatures }))
 }
 
-fn create_same(store: &dyn Store, path: &str, bytes: &[u8]) -> Result<(), RepositoryError> {
+pub(crate) fn create_same(store: &dyn Store, path: &str, bytes: &[u8]) -> Result<(), RepositoryError> {
     if store.create(path, &mut &*bytes)? {
         return Ok(());
     }

@@ -1,29 +1,31 @@
 //! `proofmark approve`.
 
-use std::io::Cursor;
+use std::path::PathBuf;
 
 use proofmark::exit::{Refusal, Refuse};
-use proofmark::proposal::{self, ProposalError};
-use proofmark::review;
-use proofmark::signing::Signer;
-use proofmark_core::signature::{Kind, file_name};
+use proofmark::proposal::Desk;
+use proofmark::proposed::{self, Proposed};
 use serde_json::json;
 
 use super::Done;
-use super::place::{KeyArguments, RepositoryArguments, confirm};
+use super::place::{KeyArguments, confirm};
+use super::propose::ProposalArguments;
 
-/// Check a proposal, show what it changes, and add a second person's signature
+/// Check a proposal, show what it changes, and add your signature
 ///
-/// Everything that `proofmark review` checks and shows comes first, then a question, then the signature. The proposer's own key is
-/// refused [80], and so is a key that is not a reviewer's [80].
+/// Everything that `proofmark review` checks and shows comes first, then a question, then the signature over the very bytes that were
+/// shown. Refused: the proposer's own key as the second person's, a key whose group has signed already or that is in no group of the role
+/// [80], and a second proposal of one version, wherever it lies [84].
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  proofmark approve --repository releases --key keys/alice-1.key")]
+#[command(after_help = "Examples:\n  proofmark approve --repository releases --key keys/alice-1.key\n  \
+    proofmark approve trust-2 --repository releases --key keys/root-2.key\n  \
+    proofmark approve --proposal from-ci --out for-ci --repository mirror --key alice-1.key    # by mail: no write access is needed")]
 pub(crate) struct Arguments {
-    /// Version of the proposal [default: the one after the newest index]
-    #[arg(value_name = "N")]
-    version: Option<u64>,
     #[command(flatten)]
-    repository: RepositoryArguments,
+    proposal: ProposalArguments,
+    /// Write the signed proposal to this directory, to be mailed [default: where it came from]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     #[command(flatten)]
     key: KeyArguments,
     /// Do not ask: for those who have read `proofmark review`
@@ -36,44 +38,39 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Done, Refusal> {
     let mut words = String::new();
-    let repository = arguments.repository.open(&mut words)?;
-    let refused = |error: ProposalError| error.refusal();
-    let newest = repository.newest(Kind::Index).map_err(|error| error.refusal())?;
-    let version = arguments.version.unwrap_or(newest + 1);
-    if version <= newest {
-        return Err(refused(ProposalError::AlreadyPublished(version)));
-    }
-    let shown = proposal::read(&repository, version).map_err(refused)?;
+    let repository = arguments.proposal.repository.open(&mut words)?;
+    let mailed = &arguments.proposal.proposal;
+    let desk = Desk::new(&repository, mailed, arguments.out.as_deref());
+    let subject = desk.find(arguments.proposal.what.as_deref()).map_err(|error| error.refusal())?;
+    let shown = proposed::open(&desk, subject)?;
     let key = arguments.key.load()?;
-    let signer = Signer::new(repository.trust(), Kind::Index, &key).map_err(|error| error.refusal())?;
-    proposal::check_approver(repository.trust(), &shown, signer.name()).map_err(|refusal| refusal.refusal())?;
-    let review = review::review(&repository, &shown).map_err(refused)?;
+    let signer = shown.signer(&desk, &key)?;
     if !arguments.yes {
-        confirm(&review.words(), &format!("Sign index {version} as {}?", signer.name()))?;
+        confirm(&shown.words(&desk), &format!("Sign {} as {}?", subject.file(), signer.name()))?;
     } else if !arguments.json {
-        words += &review.words();
+        words += &shown.words(&desk);
     }
+    let in_repository = mailed.is_empty() && arguments.out.is_none();
+    let _lock = in_repository.then(|| repository.lock()).transpose().map_err(|error| error.refusal())?;
+    let place = shown.approve(&desk, &signer)?;
 
-    let _lock = repository.lock().map_err(|error| error.refusal())?;
-    // What is signed is what was shown, whatever has happened to the files since.
-    let file = file_name(Kind::Index, version);
-    let signature = signer.sign(Kind::Index, Some(version), &file, &mut Cursor::new(&shown.file.bytes)).map_err(|error| error.refusal())?;
-    proposal::approve(&repository, &shown, signer.name(), &signature).map_err(refused)?;
-    let after = proposal::read(&repository, version).map_err(refused)?;
-    let trust = repository.trust();
-    let missing =
-        trust.roles.index.check_met(&after.signers, Some((&trust.second_person, &trust.keys_of(&after.next.index.proposer)))).err();
+    // What lies there now, read as anybody would read it.
+    let places: Vec<PathBuf> = mailed.iter().chain(&arguments.out).cloned().collect();
+    let after = proposed::open(&Desk::new(&repository, &places, None), subject)?;
+    let again = arguments.proposal.again();
+    let missing = after.missing(&desk);
     words += &match &missing {
-        None => format!(
-            "signed by {}; all signatures are there\nnext: proofmark publish {version} {}\n",
-            signer.name(),
-            arguments.repository.again()
-        ),
-        Some(refusal) => format!("signed by {}; still missing: {}, have {}\n", signer.name(), refusal.want(), refusal.have()),
+        None => format!("signed by {}; all signatures are there\nnext: proofmark publish {subject} {again}\n", signer.name()),
+        Some(missing) => format!("signed by {}; still missing: {missing}\n", signer.name()),
     };
-    for unsigned in &review.unsigned {
-        words += &format!("before it can be published, builders sign: {unsigned}\n");
+    if let Proposed::Index(_, review) = &after {
+        for unsigned in &review.unsigned {
+            words += &format!("before it can be published, builders sign: {unsigned}\n");
+        }
     }
-    let json = json!({ "ok": true, "version": version, "signed_by": signer.name(), "complete": missing.is_none(), "review": review });
-    Ok(Done { data: format!("proposals/{version}/{file}.{}.minisig\n", signer.name()), json: format!("{json:#}\n"), words })
+    if !in_repository {
+        words += &format!("mail the directory {place} back; whoever publishes takes it with --proposal\n");
+    }
+    let json = json!({ "ok": true, "proposal": subject.to_string(), "signed_by": signer.name(), "complete": missing.is_none(), "place": place, "review": shown.json(&desk) });
+    Ok(Done { data: format!("{place}/{}.{}.minisig\n", subject.file(), signer.name()), json: format!("{json:#}\n"), words })
 }

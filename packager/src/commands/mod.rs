@@ -5,18 +5,27 @@
 use clap::{Parser, Subcommand};
 use proofmark::exit::Refusal;
 
+mod adopt;
 mod approve;
+mod assign;
 mod build;
 mod export;
+mod halt;
 mod head;
+mod host;
 mod init;
 mod key;
 mod place;
+mod propose;
 mod publish;
 mod release;
 mod reproduce;
+mod resume;
 mod review;
+mod revoke;
+mod rollback;
 mod sbom;
+mod sign;
 mod trust;
 
 /// Builds a release twice, stamps it, and lets hosts start nothing that lacks the stamp.
@@ -47,6 +56,14 @@ pub(crate) enum Command {
     Publish(publish::Arguments),
     Head(head::Arguments),
     Export(export::Arguments),
+    Assign(assign::Arguments),
+    Rollback(rollback::Arguments),
+    Revoke(revoke::Arguments),
+    Host(host::Arguments),
+    Sign(sign::Arguments),
+    Halt(halt::Arguments),
+    Resume(resume::Arguments),
+    Adopt(adopt::Arguments),
 }
 
 /// What a command has to say when all is well.
@@ -75,6 +92,14 @@ impl Command {
             Self::Publish(arguments) => publish::run(arguments),
             Self::Head(arguments) => head::run(arguments),
             Self::Export(arguments) => export::run(arguments),
+            Self::Assign(arguments) => assign::run(arguments),
+            Self::Rollback(arguments) => rollback::run(arguments),
+            Self::Revoke(arguments) => revoke::run(arguments),
+            Self::Host(arguments) => host::run(arguments),
+            Self::Sign(arguments) => sign::run(arguments),
+            Self::Halt(arguments) => halt::run(arguments),
+            Self::Resume(arguments) => resume::run(arguments),
+            Self::Adopt(arguments) => adopt::run(arguments),
         }
     }
 
@@ -92,6 +117,14 @@ impl Command {
             Self::Publish(arguments) => arguments.json,
             Self::Head(arguments) => arguments.json,
             Self::Export(arguments) => arguments.is_json(),
+            Self::Assign(arguments) => arguments.propose.json,
+            Self::Rollback(arguments) => arguments.propose.json,
+            Self::Revoke(arguments) => arguments.propose.json,
+            Self::Host(arguments) => arguments.is_json(),
+            Self::Sign(arguments) => arguments.json,
+            Self::Halt(arguments) => arguments.json,
+            Self::Resume(arguments) => arguments.propose.json,
+            Self::Adopt(arguments) => arguments.propose.json,
         }
     }
 }

@@ -15,7 +15,9 @@ use serde_json::json;
 use super::Done;
 use super::place::{KeysArguments, shown};
 
-/// Make the document that says who may sign what
+mod rotate;
+
+/// Make, change and show the document that says who may sign what
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -25,6 +27,8 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(Init),
+    Rotate(rotate::Rotate),
+    Show(rotate::Show),
 }
 
 /// Make a new release repository with its first trust document
@@ -100,13 +104,23 @@ fn threshold(text: &str) -> Result<(Party, u64), String> {
 
 impl Arguments {
     pub(super) fn is_json(&self) -> bool {
-        let Command::Init(init) = &self.command;
-        init.json
+        match &self.command {
+            Command::Init(init) => init.json,
+            Command::Rotate(rotate) => rotate.json,
+            Command::Show(show) => show.json,
+        }
     }
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Done, Refusal> {
-    let Command::Init(init) = &arguments.command;
+    match &arguments.command {
+        Command::Init(arguments) => init(arguments),
+        Command::Rotate(arguments) => rotate::rotate(arguments),
+        Command::Show(arguments) => rotate::show(arguments),
+    }
+}
+
+fn init(init: &Init) -> Result<Done, Refusal> {
     let parties = [
         (Party::Owners, &init.owners),
         (Party::Ci, &init.ci),

@@ -13,11 +13,6 @@ pub fn group_path(digest: Digest) -> String {
     format!("group/{digest}.group.json")
 }
 
-/// `proposals/N`.
-pub fn proposal_directory(version: u64) -> String {
-    format!("proposals/{version}")
-}
-
 /// `bundles/DIGEST/FILE`.
 pub fn bundle_path(digest: Digest, file: &str) -> String {
     format!("bundles/{digest}/{file}")
@@ -42,7 +37,7 @@ pub(super) fn versions(names: &[String], kind: Kind) -> Vec<u64> {
 }
 
 /// An integer of the format as it stands in a file name: at least 1, no leading zero.
-pub(super) fn plain_number(text: &str) -> Option<u64> {
+pub(crate) fn plain_number(text: &str) -> Option<u64> {
     let number: u64 = text.parse().ok()?;
     (number > 0 && number <= limits::INTEGER && number.to_string() == text).then_some(number)
 }

@@ -9,6 +9,11 @@ use proofmark_core::text::escape;
 use super::{GroupChange, Review};
 
 impl Review {
+    /// All of it.
+    pub fn full_words(&self) -> String {
+        self.words()
+    }
+
     /// The review in words.
     pub fn words(&self) -> String {
         let mut out = String::new();
