@@ -156,13 +156,18 @@ fn jemalloc_that_would_ask_the_building_machines_processor_is_refused_before_any
 
 #[test]
 fn attack_51_a_build_script_that_asks_for_the_internet_is_named_with_the_address() {
-    let dir = stamped(r#"std::net::UdpSocket::bind("0.0.0.0:0").unwrap().send_to(b"x", "192.0.2.7:53").is_ok()"#);
-    let Some(built) = double_build(dir.path()) else { return };
-    let Err(error) = built else { panic!("not refused: {built:?}") };
-    let refusal = error.refusal();
-    assert_eq!((refusal.code as u8, refusal.reason, refusal.subject.as_str()), (2, "internet", "fixture 0.1.0"));
-    let have = refusal.have.unwrap();
-    assert!(have.contains("192.0.2.7 port 53") && have.contains("build-script-build"), "{have}");
+    for (expression, what) in [
+        (r#"std::net::UdpSocket::bind("0.0.0.0:0").unwrap().send_to(b"x", "192.0.2.7:53").is_ok()"#, "192.0.2.7 port 53"),
+        (r#"std::net::TcpStream::connect("example.org:80").is_ok()"#, "example.org"),
+    ] {
+        let dir = stamped(expression);
+        let Some(built) = double_build(dir.path()) else { return };
+        let Err(error) = built else { panic!("not refused: {built:?}") };
+        let refusal = error.refusal();
+        assert_eq!((refusal.code as u8, refusal.reason, refusal.subject.as_str()), (2, "internet", "fixture 0.1.0"));
+        let have = refusal.have.unwrap();
+        assert!(have.contains(what) && have.contains("build-script-build"), "{have}");
+    }
 }
 
 #[test]
@@ -187,12 +192,16 @@ fn the_inside_sees_no_network_no_home_and_no_trace_of_the_outside() {
             assert!(env::var("LC_ALL").is_err() && env::var("SUDO_USER").is_err());
             assert_eq!(env::var("NUM_JOBS").unwrap(), "4");
             assert!(std::net::TcpStream::connect("127.0.0.1:1").is_err());
+            assert!(std::os::unix::net::UnixStream::connect("/run/agent.sock").is_err() && fs::read("/home/other/.netrc").is_err());
             assert!(Command::new("/usr/bin/id").output().unwrap().stdout.starts_with(b"uid=1000(builder)"));
         }"#;
     let dir = project(&[("src/main.rs", "fn main() {}"), ("build.rs", SCRIPT)]);
     let Some(built) = double_build(dir.path()) else { return };
     match built {
-        Ok(_) => {}
+        Ok(built) => {
+            let machine = String::from_utf8(built.machine).unwrap();
+            assert!(machine.contains("/run/agent.sock") && machine.contains("/home/other/.netrc"), "notes: {machine}");
+        }
         Err(Error::Cargo { says, .. }) => panic!("{says}"),
         Err(other) => panic!("{other}"),
     }

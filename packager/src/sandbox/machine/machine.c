@@ -54,14 +54,19 @@ static int stands(clockid_t clock)
     return clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE || clock == CLOCK_TAI || clock == CLOCK_REALTIME_ALARM;
 }
 
+/* The C library's own needs no system call, and compilers look at this clock all the time. Looked up once, since an allocator that is
+ * just beginning may ask for the time. */
+static int (*running)(clockid_t, struct timespec *);
+
+__attribute__((constructor)) static void begin(void) { running = (__typeof__(running))machine_behind("clock_gettime"); }
+
 EXPORT int clock_gettime(clockid_t clock, struct timespec *now)
 {
     if (stands(clock)) {
         *now = (struct timespec){.tv_sec = machine_time()};
         return 0;
     }
-    /* Not through the kernel: the C library's needs no system call, and compilers look at this clock all the time. */
-    return BEHIND(clock_gettime)(clock, now);
+    return running ? running(clock, now) : (int)answer(kernel(SYS_clock_gettime, clock, (long)now, 0, 0, 0, 0));
 }
 
 EXPORT int gettimeofday(struct timeval *restrict now, void *restrict zone)
@@ -90,12 +95,12 @@ EXPORT int timespec_get(struct timespec *now, int base)
 /* A deadline on the frozen clock, as one on the kernel's: whoever waits "until now plus a second" waits for a second. */
 static const struct timespec *shifted(const struct timespec *deadline, struct timespec *room)
 {
-    struct timespec real, running;
+    struct timespec real, monotonic;
     kernel(SYS_clock_gettime, CLOCK_REALTIME, (long)&real, 0, 0, 0, 0);
-    kernel(SYS_clock_gettime, CLOCK_MONOTONIC, (long)&running, 0, 0, 0, 0);
+    kernel(SYS_clock_gettime, CLOCK_MONOTONIC, (long)&monotonic, 0, 0, 0, 0);
     /* A condition variable may have been told to use the monotonic clock: its deadlines are near to that one. */
-    int64_t from_frozen = deadline->tv_sec - machine_time(), from_running = deadline->tv_sec - running.tv_sec;
-    if (from_running < 0 ? -from_running < from_frozen : from_running < (from_frozen < 0 ? -from_frozen : from_frozen))
+    int64_t from_frozen = deadline->tv_sec - machine_time(), from_monotonic = deadline->tv_sec - monotonic.tv_sec;
+    if (from_monotonic < 0 ? -from_monotonic < from_frozen : from_monotonic < (from_frozen < 0 ? -from_frozen : from_frozen))
         return deadline;
     *room = *deadline;
     room->tv_sec += real.tv_sec - machine_time();
