@@ -36,6 +36,7 @@ pub mod interrupt;
 pub mod keys;
 pub mod ledger;
 pub mod lockfile;
+pub mod log;
 pub mod names;
 pub mod pack;
 pub mod progress;

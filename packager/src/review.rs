@@ -1,27 +1,32 @@
-//! What a proposal changes, for the second person: every difference that decides how something runs, from checked bytes.
+//! The review: what a proposal would change, told to the person who signs it, in an order that fits his five minutes.
 //!
-//! Text from bundles and documents is escaped before it is shown. This file judges nothing.
+//! Compared are checked bytes, never claims: bundles are verified as a host does it, before a word about them is written. This file judges
+//! nothing and hides nothing: what does not fit on a screen is counted there, and stands whole in `--full` and `--json`.
 
+use std::collections::btree_map::Entry as Slot;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
 use proofmark_core::Digest;
-use proofmark_core::group::{Entry, FlagState, Group};
-use proofmark_core::manifest::{File, FileMode, Launch};
+use proofmark_core::group::{Entry, Group};
+use proofmark_core::manifest::{File, FileMode};
 use proofmark_core::name::{GroupName, MemberPath, Name};
-use proofmark_core::text::escape;
 use serde::Serialize;
 use serde_json::Value;
-use similar::TextDiff;
 
+use crate::assignment::Assignment;
 use crate::contents::{self, Contents};
 use crate::proposal::{Proposal, ProposalError};
 use crate::repository::Repository;
 
+mod config;
+mod flags;
+mod functions;
+mod inputs;
+mod values;
 mod words;
 
-/// Lines of one file's difference that are shown.
-const LINES: usize = 200;
+pub use flags::FlagChange;
+pub use functions::ProgramChange;
 
 /// A proposal, explained.
 #[derive(Debug, Serialize)]
@@ -42,8 +47,6 @@ pub struct Review {
     pub changes: Vec<GroupChange>,
     /// Groups that stay as they are.
     pub unchanged: Vec<GroupName>,
-    /// What else is worth knowing.
-    pub notes: Vec<String>,
 }
 
 /// What changes for one group.
@@ -59,6 +62,8 @@ pub struct GroupChange {
     pub hosts_added: Vec<Name>,
     /// Hosts that leave: what they run goes on until somebody stops it.
     pub hosts_removed: Vec<Name>,
+    /// Hosts with another record key.
+    pub record_keys: Vec<Name>,
     /// `install`, `upgrade`, `rollback`.
     pub mode: Value,
     /// Bundles it may replace.
@@ -67,78 +72,83 @@ pub struct GroupChange {
     pub before: Option<Entry>,
     /// The bundle after.
     pub after: Entry,
-    /// Flags switched on, off, and ledger entries added or retired, one fact a line.
-    pub flags: Vec<String>,
+    /// Flags switched on, off, and ledger entries added or retired.
+    pub flags: Vec<FlagChange>,
+    /// Differences of configuration files by key, and of other files by line.
+    pub files: Vec<FileChange>,
+    /// Programs that differ: functions that came and went.
+    pub programs: Vec<ProgramChange>,
+    /// Groups of other environments that are to run these very programs.
+    pub same_programs_as: Vec<String>,
+    /// Groups of other environments that run the same release, built otherwise: this should never be.
+    pub other_programs_than: Vec<String>,
+    /// Crates that came, went or have another version.
+    pub crates: Vec<String>,
+    /// How many crates there are.
+    pub crate_count: usize,
+    /// Differences of compilers, flags and environment of the build.
+    pub build: Vec<String>,
     /// Differences of the launch, one fact a line: `PATH: OLD -> NEW`.
     pub launch: Vec<String>,
-    /// Files that come, go, or change, with a difference for small text files.
-    pub files: Vec<FileChange>,
-    /// Other differences of the group file: gate, freshness, silence, revocations, rollback targets.
+    /// Revocations and rollback targets that came.
+    pub revoked: Vec<Digest>,
+    /// Other differences of the group file: gate, freshness, silence, rollback targets.
     pub policy: Vec<String>,
 }
 
-/// One file that differs.
+/// One file that differs and is no program.
 #[derive(Debug, Serialize)]
 pub struct FileChange {
-    /// Member path.
+    /// Path in the payload's root, or `hosts/NAME/PATH`.
     pub path: String,
-    /// One line.
+    /// `new`, `gone`, `changed`, `mode`.
+    pub what: &'static str,
+    /// One line of facts.
     pub summary: String,
-    /// Unified difference, for small text files.
-    pub diff: Option<String>,
+    /// By key where both sides are TOML or JSON, else by line; one fact a line.
+    pub lines: Vec<String>,
 }
 
 /// Checks every bundle of the proposal that is new, and tells what changes.
 ///
 /// # Errors
-/// What the core says of a bundle, its signatures, or the one before it.
+/// What the core says of a bundle, its signatures, or the one before it; a meaning that has not the signed digest.
 pub fn review(repository: &Repository, proposal: &Proposal) -> Result<Review, ProposalError> {
     let trust = repository.trust();
-    let mut changes = Vec::new();
-    let mut unchanged = Vec::new();
-    let mut unsigned = Vec::new();
-    let mut programs: BTreeMap<String, BTreeMap<GroupName, Vec<(String, Digest)>>> = BTreeMap::new();
+    let told = flags::told(proposal)?;
+    let (mut changes, mut unchanged, mut unsigned) = (Vec::new(), Vec::new(), Vec::new());
+    let mut programs = Programs::default();
     for (name, group) in &proposal.next.groups {
         if proposal.next.is_unchanged(name, proposal.previous.as_ref()) {
             unchanged.push(name.clone());
             continue;
         }
         let old = proposal.previous.as_ref().and_then(|previous| previous.groups.get(name));
-        let (after, missing) = contents::check_proposed(repository, group)?;
+        let (after, missing) = contents::read_proposed(repository, group)?;
         unsigned.extend(missing.map(|missing| format!("bundle of {name}: {}; have {}", missing.want(), missing.have())));
-        let before = old.map(|old| contents::check_pinned(repository, old)).transpose()?;
-        let list =
-            after.manifest.files.iter().filter(|file| file.mode == FileMode::Program).map(|file| (file.path.to_string(), file.sha256));
-        let release = format!("{} {}", group.bundle.product, group.bundle.release);
-        programs.entry(release).or_default().insert(name.clone(), list.collect());
-        changes.push(change(name, old, before.as_ref(), group, &after)?);
+        let before = match old {
+            Some(old) if old.bundle != group.bundle => Some(contents::read_pinned(repository, old)?),
+            _ => None,
+        };
+        let mut change = change(name, old, before.as_ref(), group, &after, &told)?;
+        programs.compare(repository, &proposal.next, proposal.previous.as_ref(), name, group, &after, &mut change)?;
+        changes.push(change);
     }
     let holder = |key: &Name| {
         let group = trust.roles.index.0.iter().find(|(_, group)| group.keys.contains(key)).map_or("?", |(group, _)| group.as_str());
         format!("{key} ({}, {group})", trust.keys.get(key).map_or("?", |key| key.holder.as_str()))
     };
-    let proposers = trust.keys_of(&proposal.next.index.proposer);
-    let met = trust.roles.index.check_met(&proposal.signers, Some((&trust.second_person, &proposers)));
+    let missing = trust.check_second_person(&proposal.next.index.proposer, &proposal.signers).err();
     Ok(Review {
         version: proposal.version,
         sha256: proposal.next.digest,
         proposer: proposal.next.index.proposer.clone(),
         signatures: proposal.signers.iter().map(holder).collect(),
-        missing: met.err().map(|refusal| format!("{}; have {}", refusal.want(), refusal.have())),
+        missing: missing.map(|refusal| format!("{}; have {}", refusal.want(), refusal.have())),
         unsigned,
         changes,
         unchanged,
-        notes: programs.iter().filter_map(|(release, groups)| same_programs(release, groups)).collect(),
     })
-}
-
-/// Whether the groups of one release get the same programs: prod is what uat tried.
-fn same_programs(release: &str, groups: &BTreeMap<GroupName, Vec<(String, Digest)>>) -> Option<String> {
-    let mut lists = groups.values();
-    let first = lists.next().filter(|_| groups.len() > 1)?;
-    let names = groups.keys().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
-    let same = if lists.all(|list| list == first) { "the same programs, byte for byte" } else { "DIFFERENT programs" };
-    Some(format!("{release}: {names} get {same}"))
 }
 
 fn change(
@@ -147,131 +157,87 @@ fn change(
     before: Option<&Contents>,
     new: &Group,
     after: &Contents,
-) -> proofmark_core::Result<GroupChange> {
+    told: &flags::Told,
+) -> Result<GroupChange, ProposalError> {
     let hosts: BTreeSet<Name> = new.hosts.keys().cloned().collect();
     let old_hosts: BTreeSet<Name> = old.map(|old| old.hosts.keys().cloned().collect()).unwrap_or_default();
-    let launch = |contents: &Contents| json(&contents.manifest.launch);
-    let no_launch = Value::Object(serde_json::Map::new());
-    let mut launch_lines = Vec::new();
-    differences("", &before.map_or(no_launch, launch), &json::<Launch>(&after.manifest.launch), &mut launch_lines);
-    if old.is_none() {
-        launch_lines.retain(|line| !line.ends_with(": []"));
-    }
+    let same_bundle = old.is_some_and(|old| old.bundle == new.bundle);
+    // The same bundle has the same content: only what is compared with nothing, or with another bundle, has differences.
+    let compared = if same_bundle { Some(after) } else { before };
+    let revoked = new.revoked.iter().filter(|digest| old.is_none_or(|old| old.revoked.binary_search(digest).is_err()));
+    let record_key = |host: &&Name| old.and_then(|old| old.hosts.get(*host)).is_some_and(|old| *old != new.hosts[*host]);
     Ok(GroupChange {
         group: name.clone(),
         is_new: old.is_none(),
         hosts_added: hosts.difference(&old_hosts).cloned().collect(),
         hosts_removed: old_hosts.difference(&hosts).cloned().collect(),
+        record_keys: hosts.iter().filter(record_key).cloned().collect(),
         hosts: hosts.into_iter().collect(),
-        mode: json(&new.mode),
+        mode: values::json(&new.mode),
         from: new.from.clone(),
         before: old.map(|old| old.bundle.clone()),
         after: new.bundle.clone(),
-        flags: flags(old, before, new, after),
-        launch: launch_lines,
-        files: files(before, after),
-        policy: policy(old, new),
+        flags: flags::changes(old, compared, new, after, told),
+        files: config::changes(compared, after),
+        programs: functions::changes(compared, after, told),
+        same_programs_as: Vec::new(),
+        other_programs_than: Vec::new(),
+        crates: inputs::crates(compared, after),
+        crate_count: inputs::crate_count(after),
+        build: inputs::build(compared, after),
+        launch: values::launch(compared.map(|contents| &contents.manifest.launch), &after.manifest.launch),
+        revoked: revoked.copied().collect(),
+        policy: values::policy(old, new),
     })
 }
 
-fn json<T: Serialize>(value: &T) -> Value {
-    serde_json::to_value(value).unwrap_or_default()
+/// Programs of a bundle, by member path and digest.
+type List = BTreeMap<MemberPath, Digest>;
+
+/// Programs of the groups with which others are compared, each bundle read once.
+#[derive(Default)]
+struct Programs {
+    known: BTreeMap<Digest, List>,
 }
 
-/// Leaves of two JSON values that differ, as `PATH: OLD -> NEW`.
-fn differences(path: &str, old: &Value, new: &Value, out: &mut Vec<String>) {
-    match (old, new) {
-        (Value::Object(a), Value::Object(b)) => {
-            let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
-            for key in keys {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                differences(&path, a.get(key).unwrap_or(&Value::Null), b.get(key).unwrap_or(&Value::Null), out);
+impl Programs {
+    /// Whether groups of other environments have the very programs that this one gets: those of the index that is in force, and of the proposal.
+    #[allow(clippy::too_many_arguments, reason = "two sides of a comparison, and where both are found")]
+    fn compare(
+        &mut self,
+        repository: &Repository,
+        next: &Assignment,
+        previous: Option<&Assignment>,
+        name: &GroupName,
+        group: &Group,
+        after: &Contents,
+        change: &mut GroupChange,
+    ) -> Result<(), ProposalError> {
+        let own = programs(after);
+        self.known.insert(group.bundle.digest()?, own.clone());
+        for (other_name, other) in &next.groups {
+            let same_release = other.bundle.product == group.bundle.product && other.bundle.release == group.bundle.release;
+            if other_name.environment == name.environment || !same_release {
+                continue;
+            }
+            let digest = other.bundle.digest()?;
+            let list = match self.known.entry(digest) {
+                Slot::Occupied(known) => known.into_mut(),
+                Slot::Vacant(open) => open.insert(programs(&contents::check_pinned(repository, other)?)),
+            };
+            let same = *list == own;
+            let runs = next.is_unchanged(other_name, previous);
+            let text = format!("{other_name}{}", if runs { ", as it is published" } else { ", in this proposal" });
+            match same {
+                true => change.same_programs_as.push(text),
+                false => change.other_programs_than.push(text),
             }
         }
-        (Value::Null, Value::Object(b)) => {
-            b.iter().for_each(|(key, value)| differences(&format!("{path}.{key}"), &Value::Null, value, out))
-        }
-        (old, new) if old == new => {}
-        (Value::Null, new) => out.push(format!("{path}: {new}")),
-        (old, new) => out.push(format!("{path}: {old} -> {new}")),
+        Ok(())
     }
 }
 
-fn flags(old: Option<&Group>, before: Option<&Contents>, new: &Group, after: &Contents) -> Vec<String> {
-    let mut out = Vec::new();
-    let on = |contents: &Contents| contents.manifest.flags.iter().map(|flag| (flag.id, flag.name.clone())).collect::<BTreeMap<_, _>>();
-    let (was, is) = (before.map(on).unwrap_or_default(), on(after));
-    out.extend(is.iter().filter(|(id, _)| !was.contains_key(id)).map(|(id, name)| format!("ON   flag {id} {name}")));
-    out.extend(was.iter().filter(|(id, _)| !is.contains_key(id)).map(|(id, name)| format!("OFF  flag {id} {name}")));
-    for entry in &new.ledger {
-        let state = if entry.state == FlagState::Active { "active" } else { "retired" };
-        match old.and_then(|old| old.ledger.iter().find(|other| other.id == entry.id)) {
-            None => out.push(format!("new in the ledger: {} {} ({state})", entry.id, entry.name)),
-            Some(other) if other.state != entry.state => out.push(format!("ledger: {} {} is now {state}", entry.id, entry.name)),
-            Some(_) => {}
-        }
-    }
-    out
-}
-
-fn policy(old: Option<&Group>, new: &Group) -> Vec<String> {
-    // Everything of the group file that is not shown elsewhere.
-    let rest = |group: &Group| {
-        let mut value = json(group);
-        if let Value::Object(map) = &mut value {
-            for shown in ["format", "kind", "repository", "environment", "role", "hosts", "bundle", "mode", "from", "ledger"] {
-                map.remove(shown);
-            }
-        }
-        value
-    };
-    let mut out = Vec::new();
-    differences("", &old.map_or(Value::Object(serde_json::Map::new()), rest), &rest(new), &mut out);
-    out.retain(|line| !line.ends_with(": []"));
-    out
-}
-
-fn files(before: Option<&Contents>, after: &Contents) -> Vec<FileChange> {
-    let by_path =
-        |contents: &Contents| contents.manifest.files.iter().map(|file| (file.path.clone(), file.clone())).collect::<BTreeMap<_, File>>();
-    let (old, new) = (before.map(by_path).unwrap_or_default(), by_path(after));
-    let mut out = Vec::new();
-    for path in old.keys().chain(new.keys()).collect::<BTreeSet<_>>() {
-        let show = |file: &File| format!("{} bytes, {:o}, sha256 {}", file.size, file.mode.bits(), file.sha256);
-        let summary = match (old.get(path), new.get(path)) {
-            (Some(a), Some(b)) if a == b => continue,
-            (Some(a), Some(b)) => format!("changed: {} -> {}", show(a), show(b)),
-            (Some(a), None) => format!("gone: {}", show(a)),
-            (None, Some(b)) => format!("new: {}", show(b)),
-            (None, None) => continue,
-        };
-        let sides = (
-            if old.contains_key(path) { before.and_then(|before| small_text(before, path)) } else { Some("") },
-            if new.contains_key(path) { small_text(after, path) } else { Some("") },
-        );
-        let diff = match sides {
-            (Some(a), Some(b)) => Some(unified(a, b)),
-            _ => None,
-        };
-        out.push(FileChange { path: path.to_string(), summary, diff });
-    }
-    out
-}
-
-fn small_text<'a>(contents: &'a Contents, path: &MemberPath) -> Option<&'a str> {
-    contents.small.get(path).and_then(|bytes| std::str::from_utf8(bytes).ok())
-}
-
-/// A unified difference, escaped line by line, bounded.
-fn unified(old: &str, new: &str) -> String {
-    let diff = TextDiff::from_lines(old, new).unified_diff().context_radius(2).to_string();
-    let mut out = String::new();
-    for (number, line) in diff.lines().enumerate() {
-        if number == LINES {
-            let _ = writeln!(out, "... and {} lines more", diff.lines().count() - LINES);
-            break;
-        }
-        let _ = writeln!(out, "{}", escape(line));
-    }
-    out
+fn programs(contents: &Contents) -> List {
+    let programs = contents.manifest.files.iter().filter(|file| file.mode == FileMode::Program);
+    programs.map(|File { path, sha256, .. }| (path.clone(), *sha256)).collect()
 }

@@ -15,6 +15,7 @@ mod head;
 mod host;
 mod init;
 mod key;
+mod log;
 mod place;
 mod propose;
 mod publish;
@@ -64,6 +65,7 @@ pub(crate) enum Command {
     Halt(halt::Arguments),
     Resume(resume::Arguments),
     Adopt(adopt::Arguments),
+    Log(log::Arguments),
 }
 
 /// What a command has to say when all is well.
@@ -100,6 +102,7 @@ impl Command {
             Self::Halt(arguments) => halt::run(arguments),
             Self::Resume(arguments) => resume::run(arguments),
             Self::Adopt(arguments) => adopt::run(arguments),
+            Self::Log(arguments) => log::run(arguments),
         }
     }
 
@@ -125,6 +128,7 @@ impl Command {
             Self::Halt(arguments) => arguments.json,
             Self::Resume(arguments) => arguments.propose.json,
             Self::Adopt(arguments) => arguments.propose.json,
+            Self::Log(arguments) => arguments.json,
         }
     }
 }
