@@ -123,7 +123,7 @@ fn what_builders_have_not_signed_is_not_published_and_gets_no_head() {
 
     // The reviewer may be quicker than the builders, and is told.
     let review = ok(world.proofmark(&["review", "--repository", "releases"]));
-    assert!(review.contains("missing      bundle of prod/router: 2 of 2 signatures of key group builders"), "{review}");
+    assert!(review.contains("missing    bundle of prod/router: 2 of 2 signatures of key group builders"), "{review}");
     ok(world.approve("alice-1"));
     let before = world.files();
     let says = refused(world.publish(), 80, "threshold");
