@@ -11,6 +11,7 @@ use crate::source::Memory;
 use proofmark_core::admission::State;
 use proofmark_core::{Digest, Reason, Refusal, Result};
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -30,7 +31,7 @@ pub fn prepare(disk: &Disk, parent: &Path, documents: &Memory) -> Result<TempDir
     let write = || {
         disk.directories(parent)?;
         let temporary = disk.temporary_directory(parent)?;
-        write_all(temporary.path(), documents)?;
+        write_all(disk, temporary.path(), documents)?;
         Ok(temporary)
     };
     write().map_err(|e: std::io::Error| wrong(e))
@@ -43,13 +44,13 @@ pub fn are_there(directory: &Path, documents: &Memory) -> bool {
 }
 
 /// Writes documents below `directory`, which is nobody's yet: whoever commits the directory syncs it.
-pub fn write_all(directory: &Path, documents: &Memory) -> std::io::Result<()> {
+pub fn write_all(disk: &Disk, directory: &Path, documents: &Memory) -> std::io::Result<()> {
     for (path, bytes) in &documents.0 {
         let path = directory.join(path);
         if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent)?;
+            disk.folder(parent)?;
         }
-        fs::write(path, bytes)?;
+        disk.part(&path, 0o644)?.write_all(bytes)?;
     }
     Ok(())
 }

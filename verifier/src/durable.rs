@@ -9,7 +9,9 @@
 //! - [`Disk::commit_directory`]: syncfs of the finished temporary directory's file system, rename into place (or
 //!   renameat2(RENAME_EXCHANGE) with an old one, which is then removed), fsync of the parent.
 //! - [`Disk::commit_new_directory`]: the same, but never in place of an old one that is not empty.
-//! - [`Disk::directories`]: mkdir and fsync of the parent, for each one that is missing.
+//! - [`Disk::directories`] and [`Disk::private_directory`]: mkdir and fsync of the parent, for each one that is missing.
+//!
+//! [`Disk::part`] and [`Disk::folder`] fill a temporary directory: whoever commits it syncs them. [`Disk::lock_file`] holds nothing.
 //!
 //! It never writes in place, never removes a target, and never returns `Ok` before the last fsync has.
 
@@ -17,7 +19,7 @@ use crate::paths::TEMPORARY;
 use rustix::fs::{CWD, RenameFlags};
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// A step that can fail or be cut short; what a test's probe is told.
@@ -134,6 +136,44 @@ impl<'a> Disk<'a> {
             Err(e) => return Err(e),
         }
         self.sync_parent(path)
+    }
+
+    /// Makes one directory for its owner alone, mode 0700, if it is missing.
+    pub fn private_directory(&self, path: &Path) -> io::Result<()> {
+        (self.probe)(Step::Create, path)?;
+        match fs::DirBuilder::new().mode(0o700).create(path) {
+            Ok(()) => self.sync_parent(path),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// A new, empty file of a temporary directory.
+    pub fn part(&self, path: &Path, mode: u32) -> io::Result<File> {
+        (self.probe)(Step::Create, path)?;
+        let file = File::options().read(true).write(true).create_new(true).mode(mode).open(path)?;
+        // The umask had its say when the file was made.
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        (self.probe)(Step::Write, path)?;
+        Ok(file)
+    }
+
+    /// A directory in a temporary directory, with its parents, where they are missing.
+    pub fn folder(&self, path: &Path) -> io::Result<()> {
+        if path.is_dir() {
+            return Ok(());
+        }
+        (self.probe)(Step::Create, path)?;
+        fs::create_dir_all(path)
+    }
+
+    /// A file to lock, made where it is missing. Never a link's target.
+    pub fn lock_file(&self, path: &Path) -> io::Result<File> {
+        if !path.exists() {
+            (self.probe)(Step::Create, path)?;
+        }
+        let flags = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+        File::options().read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(path)
     }
 
     /// A temporary directory in `parent`; removed on drop, unless it was committed.

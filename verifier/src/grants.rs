@@ -18,7 +18,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Largest credential, bytes (FORMAT.md section 8).
@@ -156,10 +156,7 @@ impl<'a> Grants<'a> {
         if let Some(parent) = path.parent() {
             self.host.disk.directories(parent).map_err(failure::io(parent, "a directory"))?;
         }
-        match std::fs::DirBuilder::new().mode(0o700).create(&path) {
-            Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(writable()(e)),
-            _ => {}
-        }
+        self.host.disk.private_directory(&path).map_err(writable())?;
         let directory = mounts::directory(&path)?;
         let owner = || rustix::fs::fstat(&directory).map(|stat| stat.st_uid).map_err(failure::io(&path, "a directory"));
         // Root's and empty: made just now, or by a start that was cut short before it could give it away.

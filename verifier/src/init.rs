@@ -21,6 +21,7 @@ use proofmark_core::name::{GroupName, Name};
 use proofmark_core::trust::Trust;
 use proofmark_core::{Digest, Kind, Reason, Refusal, Result, SignedFile, limits};
 use serde_json::json;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// What an administrator gives.
@@ -164,8 +165,8 @@ fn write(host: &Host, given: &Identity, repository: &[String], state: &State, do
         let parent = lib.parent().unwrap_or(Path::new("/"));
         host.disk.directories(parent)?;
         let temporary = host.disk.temporary_directory(parent)?;
-        write_all(&temporary.path().join(DOCUMENTS).join(head), documents)?;
-        std::fs::write(temporary.path().join(STATE), json::print(state))?;
+        write_all(&host.disk, &temporary.path().join(DOCUMENTS).join(head), documents)?;
+        host.disk.part(&temporary.path().join(STATE), 0o644)?.write_all(&json::print(state))?;
         host.disk.commit_new_directory(temporary.path(), &lib)
     };
     write().map_err(failure::io(&lib, &format!("to be set up for {}", given.host)))

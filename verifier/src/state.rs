@@ -12,9 +12,8 @@ use proofmark_core::admission::State;
 use proofmark_core::json::{self, Document};
 use proofmark_core::name::GroupName;
 use proofmark_core::{Digest, Reason, Refusal, Result};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 
 /// A state, and the digest of the file it was read from.
 #[derive(Clone, Debug)]
@@ -53,9 +52,7 @@ pub fn lock(layout: &Layout, disk: &Disk, exclusive: bool) -> Result<Held> {
 fn lock_file(layout: &Layout, disk: &Disk, name: &str) -> Result<File> {
     let path = layout.run().join(name);
     disk.directories(&layout.run()).map_err(failure::io(layout.run(), "a directory"))?;
-    let flags = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
-    let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(&path);
-    open.map_err(failure::io(path, "a lock file"))
+    disk.lock_file(&path).map_err(failure::io(path, "a lock file"))
 }
 
 /// Whether the host was never set up: nothing at all is in `/var/lib/proofmark`.

@@ -4,7 +4,7 @@
 //! afterwards but for signatures that a new trust asks for. A start takes nothing from here on faith: it copies and hashes.
 
 use crate::chain::signatures;
-use crate::durable::remove_leftovers;
+use crate::durable::{Disk, remove_leftovers};
 use crate::failure;
 use crate::files::Directory;
 use crate::host::Host;
@@ -21,7 +21,7 @@ use proofmark_core::{Digest, Reason, Refusal, Result, limits};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -59,22 +59,22 @@ pub fn prepare(host: &Host, source: &dyn Source, trust: &Trust, group: &Group) -
     host.disk.directories(&store).map_err(writable())?;
     let directory = host.disk.temporary_directory(&store).map_err(writable())?;
     let path = bundle_path(group)?;
-    let mut file = create(&directory.path().join(BUNDLE), 0o644).map_err(writable())?;
+    let mut file = host.disk.part(&directory.path().join(BUNDLE), 0o644).map_err(writable())?;
     source.download(&path, group.bundle.size, &mut file)?;
 
     let found = signatures(trust.roles.bundle.keys(), |key| source.read(&signature(&path, key), limits::SIGNATURE))?;
     file.rewind().map_err(writable())?;
     bundle::verify(trust, group, &found, &mut file)?;
     file.rewind().map_err(writable())?;
-    let mut unpacked = Unpacked { files: directory.path().join(FILES) };
+    let mut unpacked = Unpacked { disk: &host.disk, files: directory.path().join(FILES) };
     let (_, manifest) = bundle::unpack(group, &mut BufReader::with_capacity(128 << 10, file), &mut unpacked)?;
 
     let keep = || {
-        fs::create_dir(directory.path().join(SIGNATURES))?;
+        host.disk.folder(&directory.path().join(SIGNATURES))?;
         for (key, bytes) in &found {
-            create(&directory.path().join(signature_path(key)), 0o644)?.write_all(bytes)?;
+            host.disk.part(&directory.path().join(signature_path(key)), 0o644)?.write_all(bytes)?;
         }
-        create(&directory.path().join(MANIFEST), 0o644)?.write_all(&manifest)
+        host.disk.part(&directory.path().join(MANIFEST), 0o644)?.write_all(&manifest)
     };
     keep().map_err(writable())?;
     Ok(Prepared { directory, target: host.layout.bundle(digest) })
@@ -228,24 +228,18 @@ fn signature_path(key: &Name) -> String {
     format!("{SIGNATURES}/{key}.minisig")
 }
 
-fn create(path: &Path, mode: u32) -> io::Result<File> {
-    let file = File::options().read(true).write(true).create_new(true).mode(mode).open(path)?;
-    // The umask had its say when the file was made.
-    file.set_permissions(fs::Permissions::from_mode(mode))?;
-    Ok(file)
-}
-
 /// Where the core's unpacker puts the files. It has checked every path.
-struct Unpacked {
+struct Unpacked<'a> {
+    disk: &'a Disk<'a>,
     files: PathBuf,
 }
 
-impl Sink for Unpacked {
+impl Sink for Unpacked<'_> {
     fn file(&mut self, file: &Member, content: &mut dyn Read) -> io::Result<()> {
         let path = self.files.join(file.path.as_str());
         if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent)?;
+            self.disk.folder(parent)?;
         }
-        io::copy(content, &mut create(&path, file.mode.bits())?).map(drop)
+        io::copy(content, &mut self.disk.part(&path, file.mode.bits())?).map(drop)
     }
 }
