@@ -1,0 +1,14 @@
+//! Every decision of the core, in memory: signed documents in, a verdict out. Each test fails when the check in its name is deleted.
+
+mod adopt;
+mod bundle;
+mod chain;
+mod documents;
+mod group;
+mod halts;
+mod manifest;
+mod signature;
+mod start;
+mod state;
+mod trust;
+mod world;
