@@ -10,11 +10,12 @@ use tempfile::TempDir;
 
 use crate::buildinfo::{self, BuildInfo, Machine, Output};
 use crate::config::{self, Config, ConfigError};
+use crate::environment::{Cache, Wanted};
 use crate::exit::{IoContext, IoError};
 use crate::inputs::Collected;
 use crate::progress::Progress;
 use crate::source::Source;
-use crate::{cc, digest, files, interrupt, lockfile, rustflags, sandbox, toolchain, vendor, workspace};
+use crate::{digest, environment, files, interrupt, lockfile, rustflags, sandbox, vendor, workspace};
 
 mod agree;
 mod blame;
@@ -49,6 +50,10 @@ pub struct Options {
     pub workspace: PathBuf,
     /// Toolchain directory, instead of the one that `rustc` means in the workspace.
     pub toolchain: Option<PathBuf>,
+    /// A `proofmark.lock` for a commit that has none, instead of the workspace's.
+    pub lock: Option<PathBuf>,
+    /// A directory of layers by digest, instead of this machine's package client and toolchain.
+    pub layers: Option<PathBuf>,
     /// Where the temporary directories go; the system's place for them where absent.
     pub scratch: Option<PathBuf>,
     /// Where source and crates come from.
@@ -57,6 +62,20 @@ pub struct Options {
     pub worker: PathBuf,
     /// How much is done to find a difference.
     pub effort: Effort,
+}
+
+impl Options {
+    /// The environment that `config` asks for, where a committed lock would be in the exported `source`.
+    fn environment<'a>(&'a self, config: &'a Config, source: &'a Path) -> Wanted<'a> {
+        Wanted {
+            config,
+            source,
+            workspace: &self.workspace,
+            lock: self.lock.as_deref(),
+            toolchain: self.toolchain.as_deref(),
+            layers: self.layers.as_deref(),
+        }
+    }
 }
 
 /// How much is done to find a difference.
@@ -124,21 +143,21 @@ pub fn double_build(options: &Options, progress: &dyn Progress) -> Result<Built,
     let (crates, lock_bytes) = lockfile::read(&inputs.source())?;
     check_jemalloc(&config, &crates)?;
 
-    let toolchain = toolchain::find(&options.workspace, options.toolchain.as_deref())?;
-    let target = config.target.as_ref().map_or_else(|| toolchain.host.clone(), ToString::to_string);
+    let cache = Cache::open()?;
+    let environment = environment::prepare(&options.environment(&config, &inputs.source()), &cache, progress)?;
+    for note in &environment.notes {
+        progress.step(&format!("note: {note}"));
+    }
+    let (toolchain, target) = (&environment.toolchain, environment.target.clone());
     let cargo = toolchain.directory.join("bin/cargo");
     workspace::check(&workspace::metadata(&cargo, &inputs.source())?, &config, &inputs.source())?;
     let ours = rustflags::ours(config.linking, &target);
     let flags = rustflags::arguments(&inputs.source(), &ours, &target, &toolchain.cfg(&target)?)?;
-    progress.step("reading the compilers");
-    let toolchain = toolchain.lock(&target)?;
-    let c_toolchain = cc::record()?;
     interrupt::check()?;
     progress.step(&format!("unpacking {} crates", crates.len()));
     let mut collected =
         vendor::vendor(&cargo, &inputs.source(), &crates, options.supply.crates(), &inputs.vendor(), source.time, progress)?;
-    let root = sandbox::Root::Host;
-    inputs.settings(&vendor::source_replacement(&crates, "/vendor"), &root, source.time)?;
+    inputs.settings(&vendor::source_replacement(&crates, "/vendor"), &environment.root, source.time)?;
 
     let argv = cargo_build(&config, &target, &flags);
     let mut env = sandbox::environment(source.time);
@@ -149,7 +168,7 @@ pub fn double_build(options: &Options, progress: &dyn Progress) -> Result<Built,
         base: &base,
         scratch: &scratch,
         inputs: &inputs,
-        root: &root,
+        root: &environment.root,
         toolchain: &toolchain.directory,
         env: &env,
         argv: &argv,
@@ -172,6 +191,7 @@ pub fn double_build(options: &Options, progress: &dyn Progress) -> Result<Built,
     let staged = base.join("staged");
     let outputs = stage(&marked, &staged, source.time)?;
     collected.push(Collected::source(&source.tree, &inputs.source())?);
+    collected.extend(environment::inputs(&environment.lock, &cache)?);
     collected.sort_by(|a, b| a.input.cmp(&b.input));
     let buildinfo = BuildInfo {
         config: &config,
@@ -179,8 +199,9 @@ pub fn double_build(options: &Options, progress: &dyn Progress) -> Result<Built,
         source: &source,
         cargo_lock: digest::sha256(&lock_bytes),
         proofmark_toml: digest::sha256(&config_bytes),
-        toolchain: &toolchain,
-        c_toolchain: &c_toolchain,
+        toolchain,
+        environment: environment.record(),
+        c_toolchain: environment.c_toolchain.as_ref(),
         crates: &crates,
         rustflags: &ours,
         cargo: &argv,

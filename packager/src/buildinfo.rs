@@ -11,6 +11,7 @@ use crate::CONTRACT;
 use crate::build::{Classes, Closure, Unit};
 use crate::cc::CToolchain;
 use crate::config::Config;
+use crate::environment::Record;
 use crate::graph::Graph;
 use crate::inputs::Input;
 use crate::lockfile::Locked;
@@ -42,7 +43,8 @@ pub struct BuildInfo<'a> {
     pub cargo_lock: String,
     pub proofmark_toml: String,
     pub toolchain: &'a Toolchain,
-    pub c_toolchain: &'a CToolchain,
+    pub environment: Record<'a>,
+    pub c_toolchain: Option<&'a CToolchain>,
     pub crates: &'a [Locked],
     /// Ours only; the project's own are in its source.
     pub rustflags: &'a [String],
@@ -73,7 +75,8 @@ pub fn to_json(info: &BuildInfo<'_>) -> Vec<u8> {
         cargo_lock: &'a str,
         proofmark_toml: &'a str,
         toolchain: ToolchainEntry<'a>,
-        c_toolchain: &'a CToolchain,
+        environment: &'a Record<'a>,
+        c_toolchain: Option<&'a CToolchain>,
         crates: &'a [Locked],
         linking: crate::config::Linking,
         rustflags: &'a [String],
@@ -109,6 +112,7 @@ pub fn to_json(info: &BuildInfo<'_>) -> Vec<u8> {
         cargo_lock: &info.cargo_lock,
         proofmark_toml: &info.proofmark_toml,
         toolchain: ToolchainEntry { rustc: &info.toolchain.version, digest: &info.toolchain.digest },
+        environment: &info.environment,
         c_toolchain: info.c_toolchain,
         crates: info.crates,
         linking: info.config.linking,

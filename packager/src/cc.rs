@@ -1,7 +1,7 @@
-//! The C toolchain of the operating system (`kind = "host"`): the files that a link, or a crate with C code, takes from it.
+//! The C toolchain of the operating system (`environment = "host"`): the files that a link, or a crate with C code, takes from it.
 //!
-//! They are used in place and read-only, so they are not locked, only recorded: two machines whose record differs may build different
-//! bytes, and buildinfo then says why.
+//! They are used in place and read-only: their digest is locked, but no other machine can be given them. Two machines whose record
+//! differs may build different bytes, and buildinfo then says why.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -105,6 +105,12 @@ pub fn record() -> Result<CToolchain, CcError> {
     files.sort();
     let lines: String = files.iter().map(|file| format!("{}  {}\n", file.sha256, file.name)).collect();
     Ok(CToolchain { kind: "host", digest: digest::sha256(lines.as_bytes()), files })
+}
+
+/// What the compiler calls itself: the first line of `cc --version`.
+pub fn version() -> Result<String, CcError> {
+    let output = Command::new("cc").arg("--version").env("PATH", SANDBOX_PATH).env("LC_ALL", "C").output().at("run", "cc")?;
+    Ok(String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or("unknown").to_owned())
 }
 
 /// The compiler's answer; None where it only repeats the name, which is how it says "no".

@@ -10,7 +10,7 @@ use proofmark_core::group::{Gate, Lease};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::{Exit, IoContext, IoError, Refusal, Refuse};
-use crate::names::{BundlePath, CargoName, EnvName, Group, HostDigest, HostPath, Line, Name, Release, SourcePath, Target};
+use crate::names::{BundlePath, CargoName, EnvName, Group, HostDigest, HostPath, Line, Name, PackageName, Release, SourcePath, Target};
 use crate::verbs::Policy;
 
 mod check;
@@ -237,11 +237,48 @@ pub struct BuildSection {
     /// Crates that are allowed to be the same twice only under the deterministic machine; checked by `build --classify`. Where absent,
     /// all are.
     pub enforced: Option<Vec<String>>,
+    /// Whose operating system is inside.
+    #[serde(default)]
+    pub environment: System,
+    /// Debian packages whose closure is that system; [`PACKAGES`] where absent.
+    packages: Option<Vec<PackageName>>,
+}
+
+/// Whose operating system a build sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum System {
+    /// That of the packages that `proofmark.lock` names.
+    #[default]
+    Packages,
+    /// The building machine's own. What it builds, another machine cannot rebuild.
+    Host,
+}
+
+/// The packages of a build that names none: a C compiler with the C library's headers, a shell and the basic tools.
+pub const PACKAGES: &[&str] = &["coreutils", "dash", "gcc", "libc6-dev"];
+
+impl BuildSection {
+    /// Whether the building machine's own system is asked for.
+    pub fn is_host(&self) -> bool {
+        self.environment == System::Host
+    }
+
+    /// The packages asked for, sorted; none where the system is the host's.
+    pub fn packages(&self) -> Vec<String> {
+        let mut packages: Vec<String> = match &self.packages {
+            _ if self.is_host() => Vec::new(),
+            Some(packages) => packages.iter().map(ToString::to_string).collect(),
+            None => PACKAGES.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        packages.sort();
+        packages
+    }
 }
 
 impl Default for BuildSection {
     fn default() -> Self {
-        Self { auditable: true, env: BTreeMap::new(), enforced: None }
+        Self { auditable: true, env: BTreeMap::new(), enforced: None, environment: System::Packages, packages: None }
     }
 }
 

@@ -185,9 +185,19 @@ pub struct IoError {
     pub source: std::io::Error,
 }
 
+/// What leads on where a file system is full: which two kinds of places a build writes to.
+pub const DISK_FULL: &str = "free some space there and call again; nothing half-written was kept\n\
+    or use another file system: --scratch DIR for what is temporary, XDG_CACHE_HOME=DIR for the cache of layers";
+
 impl Refuse for IoError {
     fn refusal(&self) -> Refusal {
-        let code = if self.source.kind() == std::io::ErrorKind::Interrupted { Exit::Interrupted } else { Exit::Io };
+        use std::io::ErrorKind::{Interrupted, QuotaExceeded, StorageFull};
+        if matches!(self.source.kind(), StorageFull | QuotaExceeded) {
+            return Refusal::new(Exit::Io, "disk-full", format!("cannot {}: no space left", self.action), self.path.display())
+                .have(&self.source)
+                .next(DISK_FULL);
+        }
+        let code = if self.source.kind() == Interrupted { Exit::Interrupted } else { Exit::Io };
         Refusal::new(code, "io", format!("cannot {}", self.action), self.path.display()).have(&self.source)
     }
 }

@@ -1,8 +1,8 @@
 //! Proofmark's write side: from a commit of a Cargo workspace to bytes that anybody can make again.
 //!
 //! The story, in order: [`config`] says what is wanted, [`source`] takes the files of one commit, [`vendor`] the crates that
-//! `Cargo.lock` names, [`toolchain`] and [`cc`] say which compilers, [`sandbox`] is the only place where code of the project runs,
-//! [`build`] builds twice, [`compare`] decides whether the two are one, [`buildinfo`] writes down every input.
+//! `Cargo.lock` names, [`environment`] the operating system and compilers that `proofmark.lock` names ([`toolchain`] and [`cc`] look at
+//! what this machine has), [`sandbox`] is the only place where code of the project runs, [`build`] builds twice, [`compare`] decides whether the two are one, [`buildinfo`] writes down every input.
 //!
 //! Then the release: [`release`] makes a bundle of it with [`pack`] and [`ledger`], [`signing`] signs it with a key of [`keys`],
 //! [`proposal`] puts it on hosts under the rules of [`assignment`], [`review`] shows the second person what changes, [`head`] says what is
@@ -24,6 +24,7 @@ pub mod compare;
 pub mod config;
 pub mod contents;
 pub mod digest;
+pub mod environment;
 pub mod exit;
 pub mod files;
 pub mod graph;

@@ -112,6 +112,17 @@ grammar!(
     }
 );
 grammar!(
+    /// Name of a Debian package (Debian Policy 5.6.7), which becomes an argument of the package client: no version, no suite, and no `-` at
+    /// the end, which would remove it.
+    PackageName, "a package", "[a-z0-9][a-z0-9+.-]{1,99}, not ending in -", |text| {
+        text.len() >= 2
+            && !text.ends_with('-')
+            && limited(text, 100, |b| b.is_ascii_lowercase() || b.is_ascii_digit(), |b| {
+                b.is_ascii_lowercase() || b.is_ascii_digit() || b"+.-".contains(&b)
+            })
+    }
+);
+grammar!(
     /// Digest of a host file, or the word `unverified`.
     HostDigest, "a digest", "64 lower-case hex digits, or \"unverified\"", |text| {
         text == "unverified" || is::<proofmark_core::Digest>(text)

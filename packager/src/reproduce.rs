@@ -87,7 +87,7 @@ pub fn reproduce(
     let base = work.path().canonicalize().at("open", work.path())?;
     if let Some(vouch) = vouch {
         progress.step("asking your own sources");
-        let doubts = confirm::confirm(&published, vouch.clone, &base)?;
+        let doubts = confirm::confirm(&published, vouch.clone, &base, progress)?;
         if !doubts.is_empty() {
             return Err(ReproduceError::Unconfirmed(doubts));
         }
@@ -113,8 +113,11 @@ fn options(request: &Request, published: &Published, inputs: &Path, base: &Path)
     let source = published.info.inputs.iter().find(|input| input.kind == InputKind::Source);
     let source = source.ok_or_else(|| ReproduceError::NotFound("an input of kind source in the buildinfo".into()))?;
     let archive = Archive { directory: inputs.into(), source: published.source(), source_stream: gather::file(inputs, source) };
+    let lock = published.info.inputs.iter().find(|input| input.kind == InputKind::Lock);
     Ok(Options {
         workspace: base.into(),
+        lock: lock.map(|lock| gather::file(inputs, lock)),
+        layers: Some(inputs.into()),
         toolchain: request.toolchain.clone(),
         scratch: Some(base.into()),
         supply: Supply::Archive(archive),

@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use crate::environment;
 use crate::exit::{Exit, IoContext, IoError, Refusal, Refuse};
 use crate::files;
 
@@ -116,8 +117,13 @@ pub fn inspect(workspace: &Path) -> Result<Source, SourceError> {
         workspace,
         &["status", "--porcelain=v1", "-z", "--untracked-files=all", "--ignore-submodules=none", "--no-renames", "--", "."],
     )?;
-    let changes: Vec<String> =
-        status.split(|&b| b == 0).filter(|line| !line.is_empty()).map(|line| String::from_utf8_lossy(line).into_owned()).collect();
+    // An environment lock that is not committed is no part of the source: buildinfo names it by its digest.
+    let lock = format!("?? {}{}", text(workspace, &["rev-parse", "--show-prefix"])?, environment::FILE);
+    let changes: Vec<String> = status
+        .split(|&b| b == 0)
+        .map(|line| String::from_utf8_lossy(line).into_owned())
+        .filter(|line| !line.is_empty() && *line != lock)
+        .collect();
     if !changes.is_empty() {
         return Err(SourceError::Dirty { path: workspace.into(), changes });
     }

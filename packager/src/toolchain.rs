@@ -1,6 +1,6 @@
-//! The Rust toolchain: where it is, what it calls itself, and one digest of exactly the files that a build can depend on.
+//! The Rust toolchain: where it is, what it calls itself, and exactly the files that a build can depend on.
 //!
-//! The digest is the identity; the version line is for people. Components that are installed beside (clippy, docs, rust-src)
+//! A digest of these is the identity; the version line is for people. Components that are installed beside (clippy, docs, rust-src)
 //! must not change it, and the sandbox hides rust-src, because its presence changes the bytes of a binary.
 
 use std::path::{Path, PathBuf};
@@ -38,6 +38,14 @@ pub enum ToolchainError {
         /// What it says.
         says: String,
     },
+    /// Nothing says which files belong to it.
+    #[error("{}: no manifest of {component}", .directory.display())]
+    NoManifests {
+        /// The toolchain.
+        directory: PathBuf,
+        /// The component without a manifest.
+        component: String,
+    },
     /// A file that every toolchain has is not there.
     #[error("{}: missing", .path.display())]
     Incomplete {
@@ -57,6 +65,15 @@ impl Refuse for ToolchainError {
             Self::Rustc { says } => Refusal::new(Exit::Platform, "rustc", "the toolchain does not run", "rustc")
                 .have(says)
                 .next("rustup toolchain install, in the workspace"),
+            Self::NoManifests { directory, component } => {
+                Refusal::new(Exit::Platform, "toolchain-manifests", "this toolchain was not installed by rustup", directory.display())
+                    .want("lib/rustlib/manifest-*: which files rustc, cargo and rust-std consist of, so that they can be locked")
+                    .have(format!("no lib/rustlib/manifest-{component}"))
+                    .next(
+                        "install Rust with rustup, or name a toolchain that it has installed: --toolchain DIR; or say in proofmark.toml \
+                         that the host's own tools are good enough: [build] environment = \"host\"",
+                    )
+            }
             Self::Incomplete { path, target } => Refusal::new(Exit::Platform, "toolchain", "the toolchain is not complete", path.display())
                 .want("bin/rustc, bin/cargo and lib/rustlib/TARGET/lib")
                 .have("no such file")
@@ -92,10 +109,9 @@ pub fn find(workspace: &Path, custom: Option<&Path>) -> Result<Toolchain, Toolch
 }
 
 impl Toolchain {
-    /// Checks that `target` can be built for, and computes the digest.
+    /// Checks that `target` can be built for, and computes a digest of what is on the disk: for a toolchain that is used in place.
     pub fn lock(mut self, target: &str) -> Result<Self, ToolchainError> {
-        let files = self.files(target)?;
-        self.digest = digest::sha256_list(files)?;
+        self.digest = digest::sha256_list(self.files_on_disk(target)?)?;
         Ok(self)
     }
 
@@ -105,42 +121,57 @@ impl Toolchain {
         Ok(text.lines().map(str::to_owned).collect())
     }
 
-    /// The files that count, as pairs of the path in the toolchain and the path on this machine.
-    fn files(&self, target: &str) -> Result<Vec<(String, PathBuf)>, ToolchainError> {
+    /// The files that rustup's components for building consist of, sorted, as pairs of the path in the toolchain and the path on this
+    /// machine. Not what is installed beside them, nor their documentation.
+    pub fn component_files(&self, target: &str) -> Result<Vec<(String, PathBuf)>, ToolchainError> {
+        self.check_targets(target)?;
+        let mut names = Vec::new();
+        for component in [
+            format!("rustc-{}", self.host),
+            format!("cargo-{}", self.host),
+            format!("rust-std-{}", self.host),
+            format!("rust-std-{target}"),
+        ] {
+            let manifest = self.directory.join("lib/rustlib").join(format!("manifest-{component}"));
+            match std::fs::read_to_string(&manifest) {
+                // Lines are `file:PATH` and, for whole directories such as share/doc, `dir:PATH`. Other installers write absolute paths.
+                Ok(text) if !text.contains("file:/") => {
+                    names.extend(text.lines().filter_map(|line| line.strip_prefix("file:")).map(str::to_owned));
+                }
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).at("read", manifest)?,
+                _ => return Err(ToolchainError::NoManifests { directory: self.directory.clone(), component }),
+            }
+        }
+        Ok(self.places(names))
+    }
+
+    /// Without manifests: the same places, as they are on the disk.
+    fn files_on_disk(&self, target: &str) -> Result<Vec<(String, PathBuf)>, ToolchainError> {
+        self.check_targets(target)?;
+        let mut names = self.below("bin")?;
+        names.extend(self.below("libexec")?);
+        names.extend(self.below("lib")?.into_iter().filter(|name| {
+            let inside = |triple: &str| name.starts_with(&format!("lib/rustlib/{triple}/"));
+            !name.starts_with("lib/rustlib/") || inside(&self.host) || inside(target)
+        }));
+        Ok(self.places(names))
+    }
+
+    fn check_targets(&self, target: &str) -> Result<(), ToolchainError> {
         for triple in [&self.host, target] {
             let libraries = self.directory.join("lib/rustlib").join(triple).join("lib");
             if !libraries.is_dir() {
                 return Err(ToolchainError::Incomplete { path: libraries, target: triple.into() });
             }
         }
-        let mut names = Vec::new();
-        let components = [
-            format!("rustc-{}", self.host),
-            format!("cargo-{}", self.host),
-            format!("rust-std-{}", self.host),
-            format!("rust-std-{target}"),
-        ];
-        for component in &components {
-            let manifest = self.directory.join("lib/rustlib").join(format!("manifest-{component}"));
-            match std::fs::read_to_string(&manifest) {
-                // Lines are `file:PATH` and, for whole directories such as share/doc, `dir:PATH`.
-                Ok(text) => names.extend(text.lines().filter_map(|line| line.strip_prefix("file:")).map(str::to_owned)),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    // Not installed by rustup: take the same places from the disk.
-                    names.clear();
-                    names.extend(self.below("bin")?);
-                    names.extend(self.below("libexec")?);
-                    names.extend(self.below("lib")?.into_iter().filter(|name| {
-                        let inside = |triple: &str| name.starts_with(&format!("lib/rustlib/{triple}/"));
-                        !name.starts_with("lib/rustlib/") || inside(&self.host) || inside(target)
-                    }));
-                    break;
-                }
-                Err(error) => return Err(error).at("read", manifest)?,
-            }
-        }
-        let wanted = |name: &String| !["share/", "etc/", "lib/rustlib/etc/"].iter().any(|aside| name.starts_with(aside));
-        Ok(names.into_iter().filter(wanted).map(|name| (name.clone(), self.directory.join(name))).collect())
+        Ok(())
+    }
+
+    fn places(&self, mut names: Vec<String>) -> Vec<(String, PathBuf)> {
+        names.retain(|name| !["share/", "etc/", "lib/rustlib/etc/"].iter().any(|aside| name.starts_with(aside)));
+        names.sort();
+        names.dedup();
+        names.into_iter().map(|name| (name.clone(), self.directory.join(name))).collect()
     }
 
     fn below(&self, part: &str) -> Result<Vec<String>, IoError> {
@@ -206,16 +237,35 @@ mod tests {
         ] {
             std::fs::write(dir.path().join(format!("lib/rustlib/manifest-{name}")), text).unwrap();
         }
-        let names: Vec<String> = toolchain(dir.path()).files("t-h").unwrap().into_iter().map(|(name, _)| name).collect();
-        assert!(names.contains(&"bin/cargo".to_owned()) && !names.iter().any(|name| name.starts_with("etc/")), "{names:?}");
+        let names = || toolchain(dir.path()).component_files("t-h").unwrap().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        let listed = names();
+        assert_eq!(listed, ["bin/cargo", "bin/rustc", "lib/librustc_driver.so", "lib/rustlib/t-h/lib/libstd.rlib"]);
         std::fs::write(dir.path().join("bin/clippy-driver"), "beside").unwrap();
-        assert!(!toolchain(dir.path()).files("t-h").unwrap().iter().any(|(name, _)| name == "bin/clippy-driver"));
+        assert_eq!(names(), listed);
+    }
+
+    #[test]
+    fn a_toolchain_without_rustups_manifests_is_refused_with_both_ways_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let refusal = || toolchain(dir.path()).component_files("t-h").unwrap_err().refusal();
+        assert_eq!((refusal().code, refusal().reason), (Exit::Platform, "toolchain-manifests"));
+        let next = refusal().next.unwrap();
+        assert!(next.contains("rustup") && next.contains("environment = \"host\""), "{next}");
+        // As Rust's standalone installer writes them.
+        for component in ["rustc-t-h", "cargo-t-h", "rust-std-t-h"] {
+            std::fs::write(
+                dir.path().join("lib/rustlib/manifest-").with_file_name(format!("manifest-{component}")),
+                "file:/usr/local/bin/rustc\n",
+            )
+            .unwrap();
+        }
+        assert_eq!(refusal().reason, "toolchain-manifests");
     }
 
     #[test]
     fn a_target_that_is_not_installed_is_named_with_the_command_that_adds_it() {
         let dir = tempfile::tempdir().unwrap();
-        let refusal = toolchain(dir.path()).lock("t-other").unwrap_err().refusal();
+        let refusal = toolchain(dir.path()).component_files("t-other").unwrap_err().refusal();
         assert_eq!(refusal.code, Exit::Platform);
         assert!(refusal.next.unwrap().contains("rustup target add t-other"));
     }

@@ -26,7 +26,8 @@ fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
     write(
         "proofmark.toml",
         "product = \"fixture\"\nrelease = \"1\"\nwire_epoch = 1\n[[binary]]\npackage = \"fixture\"\nname = \"fixture\"\n\
-         [[environment]]\nname = \"prod\"\n[launch]\nargv = [\"/bin/fixture\"]\nuser = \"fixture\"\n",
+         [[environment]]\nname = \"prod\"\n[launch]\nargv = [\"/bin/fixture\"]\nuser = \"fixture\"\n\
+         [build]\nenvironment = \"host\"\n",
     );
     for (name, text) in files {
         write(name, text);
@@ -45,7 +46,7 @@ fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
 fn double_build(workspace: &Path) -> Option<Result<Built, Error>> {
     let worker = env!("CARGO_BIN_EXE_proofmark").into();
     let (effort, supply) = (Effort::default(), build::Supply::Checkout);
-    let options = Options { workspace: workspace.into(), toolchain: None, scratch: None, supply, worker, effort };
+    let options = Options { workspace: workspace.into(), lock: None, toolchain: None, layers: None, scratch: None, supply, worker, effort };
     match build::double_build(&options, &Silent) {
         Err(Error::Sandbox(SandboxError::Unavailable { missing, .. })) => {
             eprintln!("skipped: this machine lacks {missing}");

@@ -27,7 +27,8 @@ fn build(effort: Effort) -> Option<Built> {
     }
     let worker = env!("CARGO_BIN_EXE_proofmark").into();
     let supply = build::Supply::Checkout;
-    let options = Options { workspace: dir.path().into(), toolchain: None, scratch: None, supply, worker, effort };
+    let options =
+        Options { workspace: dir.path().into(), lock: None, toolchain: None, layers: None, scratch: None, supply, worker, effort };
     match build::double_build(&options, &Silent) {
         Err(Error::Sandbox(SandboxError::Unavailable { missing, .. })) => {
             eprintln!("skipped: this machine lacks {missing}");

@@ -40,7 +40,8 @@ const FILES: &[(&str, &str)] = &[
     (
         "proofmark.toml",
         "product = \"fixture\"\nrelease = \"1.0\"\nwire_epoch = 1\n[[binary]]\npackage = \"app\"\nname = \"app\"\n\
-         [[binary]]\npackage = \"tool\"\nname = \"tool\"\n[[environment]]\nname = \"prod\"\n[launch]\nargv = [\"/bin/app\"]\nuser = \"fixture\"\n",
+         [[binary]]\npackage = \"tool\"\nname = \"tool\"\n[[environment]]\nname = \"prod\"\n[launch]\nargv = [\"/bin/app\"]\nuser = \"fixture\"\n\
+         [build]\nenvironment = \"host\"\n",
     ),
 ];
 
@@ -96,7 +97,9 @@ fn build(more: &str) -> Option<Finished> {
     let worker = PathBuf::from(env!("CARGO_BIN_EXE_proofmark"));
     let options = Options {
         workspace: dir.path().into(),
+        lock: None,
         toolchain: None,
+        layers: None,
         scratch: None,
         supply: build::Supply::Checkout,
         worker,
@@ -179,7 +182,7 @@ fn each_program_runs_and_names_its_own_packages() {
 
 #[test]
 fn without_the_list_the_program_is_what_the_linker_wrote() {
-    let (Some(with), Some(without)) = (finished(), build("[build]\nauditable = false\n")) else { return };
+    let (Some(with), Some(without)) = (finished(), build("auditable = false\n")) else { return };
     for (path, program) in &without.programs {
         assert_eq!(section(program), None);
         let (mut old, mut new) = (program[64..].to_vec(), with.programs[path][64..].to_vec());

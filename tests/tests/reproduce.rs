@@ -68,7 +68,8 @@ impl World {
             &clone.join("proofmark.toml"),
             "product = \"tiny\"\nrelease = \"1\"\nwire_epoch = 1\n[[binary]]\npackage = \"tiny\"\nname = \"tiny\"\n\
              [[environment]]\nname = \"prod\"\n[[environment.file]]\nsource = \"prod.toml\"\npath = \"etc/tiny.toml\"\n\
-             [launch]\nargv = [\"/bin/tiny\"]\nuser = \"tiny\"\n[[group]]\nname = \"prod/tiny\"\nhosts = [\"tiny-1\"]\n",
+             [launch]\nargv = [\"/bin/tiny\"]\nuser = \"tiny\"\n[[group]]\nname = \"prod/tiny\"\nhosts = [\"tiny-1\"]\n\
+             [build]\nenvironment = \"host\"\n",
         );
         write(&clone.join("prod.toml"), "answer = true\n");
         write(&clone.join("src/main.rs"), MAIN);

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use super::Blamed;
 use crate::auditable::AuditableError;
-use crate::cc::CcError;
 use crate::compare::{Cause, Kind, Report};
 use crate::config::ConfigError;
+use crate::environment::EnvironmentError;
 use crate::exit::{Exit, IoError, Refusal, Refuse};
 use crate::graph::GraphError;
 use crate::inputs::tree::TreeError;
@@ -42,7 +42,7 @@ pub enum Error {
     #[error(transparent)]
     Toolchain(#[from] ToolchainError),
     #[error(transparent)]
-    Cc(#[from] CcError),
+    Environment(#[from] EnvironmentError),
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
     #[error(transparent)]
@@ -117,7 +117,7 @@ impl Refuse for Error {
             Self::Tree(error) => error.refusal(),
             Self::Vendor(error) => error.refusal(),
             Self::Toolchain(error) => error.refusal(),
-            Self::Cc(error) => error.refusal(),
+            Self::Environment(error) => error.refusal(),
             Self::Workspace(error) => error.refusal(),
             Self::Flags(error) => error.refusal(),
             Self::Sandbox(error) => error.refusal(),

@@ -10,18 +10,21 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Built, Error};
+use super::{Built, Error, Options};
 use crate::buildinfo::Output;
 use crate::config;
+use crate::environment::{self, Cache};
 use crate::exit::{IoContext, IoError};
 use crate::inputs::{Collected, Input};
+use crate::progress::Progress;
 use crate::{digest, files, lockfile, source, vendor};
 
 /// Largest `buildinfo.json`, bytes.
 const LARGEST: u64 = 16 << 20;
 
-/// Opens the build in `directory` as a build of the commit at HEAD of `workspace`.
-pub fn reopen(directory: &Path, workspace: &Path, scratch: Option<&Path>) -> Result<Built, Error> {
+/// Opens the build in `directory` as a build of the commit at HEAD of the workspace.
+pub fn reopen(directory: &Path, options: &Options, progress: &dyn Progress) -> Result<Built, Error> {
+    let workspace = options.workspace.as_path();
     let source = source::inspect(workspace)?;
     let buildinfo = read(&directory.join("buildinfo.json"))?;
     let machine = read(&directory.join("machine.json"))?;
@@ -29,7 +32,7 @@ pub fn reopen(directory: &Path, workspace: &Path, scratch: Option<&Path>) -> Res
     let info: Value = serde_json::from_slice(&buildinfo).map_err(|error| other(directory, "a buildinfo.json", &error.to_string()))?;
     let text = |pointer: &str| info.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
 
-    let scratch = scratch.map_or_else(std::env::temp_dir, Path::to_owned);
+    let scratch = options.scratch.clone().unwrap_or_else(std::env::temp_dir);
     let work = tempfile::Builder::new().prefix("proofmark-").tempdir_in(&scratch).at("create a directory in", &scratch)?;
     let base = work.path().canonicalize().at("open", work.path())?;
     let source_dir = base.join("src");
@@ -66,18 +69,21 @@ pub fn reopen(directory: &Path, workspace: &Path, scratch: Option<&Path>) -> Res
         files::directory(&staged, Path::new(&path).parent().unwrap_or(Path::new("")))?;
         files::write(&staged.join(&path), &bytes, true, source.time)?;
     }
-    let inputs = collect(directory, &info, &source.tree, &source_dir)?;
+    let lock = environment::recorded(&info).ok_or_else(|| other(directory, "an environment", "none in buildinfo.json"))?;
+    let layers = environment::collect(&lock, &options.environment(&config, &source_dir), &Cache::open()?, progress)?;
+    let inputs = collect(directory, &info, layers, &source.tree, &source_dir)?;
     let target = text("/target");
     Ok(Built { config, source, target, source_dir, staged, outputs: listed, inputs, buildinfo, closure, machine, work })
 }
 
 /// What the build was made of, from this machine's own caches: each is what `buildinfo.json` says, or it is refused.
-fn collect(directory: &Path, info: &Value, tree: &str, source_dir: &Path) -> Result<Vec<Collected>, Error> {
+fn collect(directory: &Path, info: &Value, layers: Vec<Collected>, tree: &str, source_dir: &Path) -> Result<Vec<Collected>, Error> {
     let listed: Vec<Input> =
         serde_json::from_value(info["inputs"].clone()).map_err(|error| other(directory, "inputs", &error.to_string()))?;
     let (crates, _) = lockfile::read(source_dir)?;
     let mut have = vendor::collect(source_dir, &crates)?;
     have.push(Collected::source(tree, source_dir)?);
+    have.extend(layers);
     have.sort_by(|a, b| a.input.cmp(&b.input));
     for input in &listed {
         if !have.iter().any(|have| have.input == *input) {

@@ -34,6 +34,10 @@ pub(crate) struct Arguments {
     /// Where the result goes; replaced as a whole [default: WORKSPACE/target/proofmark/PRODUCT-RELEASE]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Take the layers of proofmark.lock from files that are named by their SHA-256, such as inputs/ of a release repository, and not
+    /// from this machine's package client and toolchain
+    #[arg(long, value_name = "DIR", conflicts_with = "toolchain")]
+    layers: Option<PathBuf>,
     /// Where temporary files go, some gigabytes for a large workspace [default: the system's temporary directory]
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
@@ -69,6 +73,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Done, Refusal> {
     let options = Options {
         workspace: arguments.workspace.clone(),
         toolchain: arguments.toolchain.clone(),
+        lock: None,
+        layers: arguments.layers.clone(),
         scratch: arguments.scratch.clone(),
         supply: Supply::Checkout,
         worker,

@@ -15,6 +15,7 @@ mod head;
 mod host;
 mod init;
 mod key;
+mod lock;
 mod log;
 mod place;
 mod propose;
@@ -46,6 +47,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Init(init::Arguments),
+    Lock(lock::Arguments),
     Build(build::Arguments),
     Sbom(sbom::Arguments),
     Key(key::Arguments),
@@ -83,6 +85,7 @@ impl Command {
     pub(crate) fn run(&self) -> Result<Done, Refusal> {
         match self {
             Self::Init(arguments) => init::run(arguments),
+            Self::Lock(arguments) => lock::run(arguments),
             Self::Build(arguments) => build::run(arguments),
             Self::Sbom(arguments) => sbom::run(arguments),
             Self::Key(arguments) => key::run(arguments),
@@ -109,6 +112,7 @@ impl Command {
     pub(crate) fn is_json(&self) -> bool {
         match self {
             Self::Init(_) => false,
+            Self::Lock(arguments) => arguments.json,
             Self::Build(arguments) => arguments.json,
             Self::Sbom(arguments) => arguments.json,
             Self::Key(arguments) => arguments.is_json(),

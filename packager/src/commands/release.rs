@@ -47,11 +47,15 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIR", default_value = ".")]
     workspace: PathBuf,
     /// Do not build: take what `proofmark build --out DIR` made of this commit, perhaps on a machine that has no key
-    #[arg(long, value_name = "DIR", conflicts_with = "toolchain")]
+    #[arg(long, value_name = "DIR")]
     built: Option<PathBuf>,
     /// Rust toolchain [default: what `rustc --print sysroot` says in the workspace]
     #[arg(long, value_name = "DIR")]
     toolchain: Option<PathBuf>,
+    /// Take the layers of proofmark.lock from files that are named by their SHA-256, such as inputs/ of a release repository, and not
+    /// from this machine's package client and toolchain
+    #[arg(long, value_name = "DIR", conflicts_with = "toolchain")]
+    layers: Option<PathBuf>,
     /// Where temporary files go, some gigabytes for a large workspace [default: the system's temporary directory]
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
@@ -71,6 +75,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Done, Refusal> {
     let options = Options {
         workspace: arguments.workspace.clone(),
         toolchain: arguments.toolchain.clone(),
+        lock: None,
+        layers: arguments.layers.clone(),
         scratch: arguments.scratch.clone(),
         supply: Supply::Checkout,
         worker,
@@ -87,7 +93,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Done, Refusal> {
     };
     let console = Console::new();
     let built = match &arguments.built {
-        Some(directory) => build::reopen(directory, &options.workspace, options.scratch.as_deref()),
+        Some(directory) => build::reopen(directory, &options, &console),
         None => build::double_build(&options, &console),
     };
     let built = built.map_err(|error| error.refusal())?;

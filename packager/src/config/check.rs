@@ -36,6 +36,15 @@ pub(super) fn check(config: &Config) -> Result<(), Contradiction> {
             );
         }
     }
+    if let Some(packages) = &config.build.packages {
+        unique("package", packages)?;
+        if packages.is_empty() {
+            return contradiction("packages", "build.packages: want at least a linker: gcc, libc6-dev; or take it out for the default");
+        }
+        if config.build.is_host() {
+            return contradiction("environment = \"host\"", "build.environment = \"host\" takes no packages: they would not be used");
+        }
+    }
     unique("environment", config.environments.iter().map(|environment| &environment.name))?;
     unique("binary path", config.binaries.iter().map(Binary::bundle_path))?;
     unique("group", config.groups.iter().map(|group| &group.name))?;

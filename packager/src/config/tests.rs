@@ -37,6 +37,7 @@ name = "prod/router"
 hosts = ["rtr-1", "rtr-8"]
 [build]
 env = { FOO = "bar" }
+packages = ["gcc", "libc6-dev"]
 "#;
 
 #[test]
@@ -47,6 +48,9 @@ fn the_documented_file_is_read_with_its_defaults() {
     assert!(config.default_features && config.target.is_none());
     assert_eq!(config.binaries[0].bundle_path(), "bin/router");
     assert_eq!(config.launch.limits.open_files, Some(1024));
+    assert_eq!(config.build.packages(), ["gcc", "libc6-dev"]);
+    let config = parse(&GOOD.replace("packages = [\"gcc\", \"libc6-dev\"]", ""), Path::new(FILE)).unwrap();
+    assert_eq!(config.build.packages(), PACKAGES);
 }
 
 #[test]
@@ -69,6 +73,10 @@ fn each_fault_is_refused_with_its_line() {
         ("\"prod/router\"", "\"uat/router\"", 33, "no [[environment]]"),
         ("[\"rtr-1\", ", "[\"rtr-8\", ", 18, "twice"),
         ("FOO", "RUSTFLAGS", 36, "RUSTFLAGS"),
+        ("\"gcc\"", "\"-o\"", 37, "package"),
+        ("\"gcc\"", "\"libc6-dev\"", 37, "twice"),
+        ("\"gcc\", \"libc6-dev\"", "", 37, "at least"),
+        ("packages =", "environment = \"host\"\npackages =", 37, "takes no packages"),
     ] {
         assert!(GOOD.contains(from), "{from}");
         match parse(&GOOD.replacen(from, to, 1), Path::new(FILE)) {

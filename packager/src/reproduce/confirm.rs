@@ -10,8 +10,10 @@ use std::path::Path;
 
 use super::ReproduceError;
 use super::published::Published;
+use crate::environment::{self, Cache, Wanted};
 use crate::inputs::{Collected, Input, Kind};
-use crate::{lockfile, source};
+use crate::progress::Progress;
+use crate::{build, config, lockfile, source};
 
 /// An input that the builder's own sources do not confirm.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +31,7 @@ impl fmt::Display for Doubt {
 }
 
 /// Asks the builder's own sources about every input of the release. Empty: all is confirmed.
-pub(super) fn confirm(published: &Published, clone: &Path, scratch: &Path) -> Result<Vec<Doubt>, ReproduceError> {
+pub(super) fn confirm(published: &Published, clone: &Path, scratch: &Path, progress: &dyn Progress) -> Result<Vec<Doubt>, ReproduceError> {
     let mut doubts = Vec::new();
     let claimed = published.source();
     let own = match source::at(clone, &claimed.commit) {
@@ -52,6 +54,10 @@ pub(super) fn confirm(published: &Published, clone: &Path, scratch: &Path) -> Re
     let mut own_crates: BTreeMap<String, String> =
         crates.into_iter().map(|krate| (format!("{} {}", krate.name, krate.version), krate.sha256)).collect();
     let mut sources = 0;
+    let recorded = serde_json::from_slice(&published.buildinfo).ok().and_then(|info| environment::recorded(&info));
+    let Some(lock) = recorded else {
+        return Ok(vec![Doubt { claim: "an environment".into(), own: "the buildinfo has no lock that could be asked about".into() }]);
+    };
     for input in &published.info.inputs {
         let own = match input.kind {
             Kind::Source => {
@@ -63,9 +69,19 @@ pub(super) fn confirm(published: &Published, clone: &Path, scratch: &Path) -> Re
                 Some(sha256) => Some(format!("your Cargo.lock has sha256 {sha256}")),
                 None => Some("your Cargo.lock does not name it".into()),
             },
-            Kind::Deb | Kind::Lock | Kind::Rust => Some("no source of yours was asked".into()),
+            Kind::Lock => (input.sha256.to_string() != lock.digest()).then(|| "it is not the lock that the buildinfo holds".into()),
+            Kind::Deb | Kind::Rust => {
+                let layer = lock.layers.iter().find(|layer| (layer.sha256, layer.size) == (input.sha256, input.size));
+                layer.is_none().then(|| "the lock does not name it".into())
+            }
         };
         doubts.extend(own.map(|own| Doubt { claim: claim(input), own }));
+    }
+    let (config, _) = config::load(&tree).map_err(build::Error::from)?;
+    let wanted = Wanted { config: &config, source: &tree, workspace: clone, lock: None, toolchain: None, layers: None };
+    let confirm = |cache: Cache| environment::confirm(&lock, &wanted, &cache, progress);
+    for (layer, own) in Cache::open().and_then(confirm).map_err(build::Error::from)? {
+        doubts.push(Doubt { claim: format!("layer {}, sha256 {}", layer.title(), layer.sha256), own });
     }
     if sources != 1 {
         doubts.push(Doubt { claim: format!("{sources} source trees"), own: "a release has one".into() });

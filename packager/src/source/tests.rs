@@ -67,6 +67,23 @@ fn a_dirty_tree_is_refused_with_the_names() {
 }
 
 #[test]
+fn an_untracked_environment_lock_is_not_dirt_and_a_tracked_one_is_committed_as_it_is() {
+    let (dir, workspace) = repository();
+    let before = inspect(&workspace).unwrap();
+    let lock = workspace.join(environment::FILE);
+    std::fs::write(&lock, "untracked").unwrap();
+    assert_eq!(inspect(&workspace).unwrap(), before);
+    std::fs::write(dir.path().join("product/src").join(environment::FILE), "elsewhere").unwrap();
+    assert!(matches!(inspect(&workspace), Err(SourceError::Dirty { .. })));
+    git(dir.path(), &["add", "-A"]);
+    assert!(matches!(inspect(&workspace), Err(SourceError::Dirty { .. })), "added, and not committed");
+    git(dir.path(), &["commit", "-qm", "lock"]);
+    inspect(&workspace).unwrap();
+    std::fs::write(&lock, "changed").unwrap();
+    assert!(matches!(inspect(&workspace), Err(SourceError::Dirty { .. })));
+}
+
+#[test]
 fn no_repository_no_commit_and_an_uncommitted_workspace_are_told_apart_from_faults() {
     let dir = tempfile::tempdir().unwrap();
     assert!(matches!(inspect(dir.path()), Err(SourceError::NotACheckout { .. })));
