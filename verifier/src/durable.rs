@@ -38,11 +38,11 @@ pub enum Step {
 }
 
 /// Called before each step; an error takes the place of the step.
-pub type Probe = dyn Fn(Step, &Path) -> io::Result<()>;
+pub type Probe<'a> = dyn Fn(Step, &Path) -> io::Result<()> + 'a;
 
 /// A disk, and what stands between it and the writer: nothing, or a test's probe.
 pub struct Disk<'a> {
-    probe: &'a Probe,
+    probe: &'a Probe<'a>,
 }
 
 impl Disk<'static> {
@@ -60,7 +60,7 @@ impl Default for Disk<'static> {
 
 impl<'a> Disk<'a> {
     /// A disk that asks `probe` before each step: tests inject errors and crashes with it.
-    pub fn with_probe(probe: &'a Probe) -> Self {
+    pub fn with_probe(probe: &'a Probe<'a>) -> Self {
         Disk { probe }
     }
 
