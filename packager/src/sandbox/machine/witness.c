@@ -77,7 +77,9 @@ void witness_open(const char *path, long result)
 {
     /* What a build makes itself, and what compilers look for in many places before they find it, is not worth a line. */
     static const char *const own[] = {"/target/", "/tmp/", "/home/builder/", "/proofmark/", "/dev/", "/proc/", "pipe:", "anon_inode:", 0};
-    static const char *const sought[] = {"/target/", "/tmp/", "/src/", "/vendor/", "/toolchain/", "/usr/", "/lib", "/bin/", 0};
+    static const char *const sought[] = {"/target/", "/tmp/", "/src/", "/vendor/", "/toolchain/", "/usr/", "/lib", "/bin/",
+                                         "/rustc/", /* the standard library's sources, for messages */
+                                         "/.cargo/", "/home/builder/.cargo/", 0};
     char real[4096];
     if (result >= 0 && tracing) {
         char link[40];
