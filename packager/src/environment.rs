@@ -201,6 +201,11 @@ fn installed(wanted: &Wanted<'_>, lock: &Lock) -> Result<Option<Toolchain>, Envi
     }
 }
 
+/// The lock that a commit has, in its exported `source`.
+pub fn committed(source: &Path) -> Result<Option<Lock>, EnvironmentError> {
+    find(&[source])
+}
+
 /// Layers of a lock that this machine's own package client, toolchain and system do not confirm, each with what they say. The cache is
 /// not asked: it may have been filled from elsewhere.
 pub fn confirm(lock: &Lock, wanted: &Wanted<'_>, cache: &Cache, progress: &dyn Progress) -> Result<Vec<(Layer, String)>, EnvironmentError> {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use proofmark_core::Digest;
 use proofmark_core::name::Name;
 use proofmark_core::signature::Kind;
+use proofmark_core::trust::Trust;
 use serde::Serialize;
 
 use crate::build::{self, Archive, Effort, Options, Supply};
@@ -21,6 +22,7 @@ use crate::keys::SecretKey;
 use crate::progress::Progress;
 use crate::release::{self, Product, Ready};
 use crate::repository::Repository;
+use crate::repository::signatures::{self, Slot};
 use crate::signing::Signer;
 use crate::store::Stored;
 
@@ -50,6 +52,8 @@ pub struct Request {
 pub struct Vouch<'a> {
     /// The builder's key, of role `bundle`.
     pub key: &'a SecretKey,
+    /// The trust document that gives it the role: the newest, or a rotation that is proposed.
+    pub trust: &'a Trust,
     /// The builder's own clone: directory of `proofmark.toml` in it.
     pub clone: &'a Path,
     /// Where the signature goes; beside the bundle in the repository where absent.
@@ -65,6 +69,8 @@ pub struct Reproduced {
     pub path: String,
     /// Keys that had signed it before.
     pub signers: Vec<Name>,
+    /// Version of the trust document under which they count.
+    pub trust: u64,
     /// How many inputs it was made of.
     pub inputs: usize,
     /// The key that signed now, and where its signature is.
@@ -79,7 +85,7 @@ pub fn reproduce(
     progress: &dyn Progress,
 ) -> Result<Reproduced, ReproduceError> {
     // A key that may not sign is found out before hours of building.
-    let signer = vouch.map(|vouch| Signer::new(repository.trust(), Kind::Bundle, vouch.key)).transpose()?;
+    let signer = vouch.map(|vouch| Signer::new(vouch.trust, Kind::Bundle, vouch.key)).transpose()?;
     progress.step("checking the release");
     let published = find(repository, &request.which)?;
     let scratch = request.scratch.clone().unwrap_or_else(std::env::temp_dir);
@@ -101,22 +107,20 @@ pub fn reproduce(
         return Err(differs(repository, &published, &ready, &built, &scratch)?);
     }
     let signed = match (vouch, &signer) {
-        (Some(vouch), Some(signer)) => Some(sign(repository, &published, &ready, signer, vouch.out)?),
+        (Some(vouch), Some(signer)) => Some(sign(repository, &published, &ready, signer, vouch)?),
         _ => None,
     };
     let (bundle, path, inputs) = (published.digest, published.path(), published.info.inputs.len());
-    Ok(Reproduced { bundle, path, signers: published.signers, inputs, signed })
+    Ok(Reproduced { bundle, path, signers: published.signers, trust: published.trust, inputs, signed })
 }
 
 /// The build of the release, with its inputs in the place of a checkout and caches.
 fn options(request: &Request, published: &Published, inputs: &Path, base: &Path) -> Result<Options, ReproduceError> {
-    let source = published.info.inputs.iter().find(|input| input.kind == InputKind::Source);
-    let source = source.ok_or_else(|| ReproduceError::NotFound("an input of kind source in the buildinfo".into()))?;
-    let archive = Archive { directory: inputs.into(), source: published.source(), source_stream: gather::file(inputs, source) };
-    let lock = published.info.inputs.iter().find(|input| input.kind == InputKind::Lock);
+    let of = |kind| Ok::<_, ReproduceError>(gather::file(inputs, published.info.only(kind)?));
+    let archive = Archive { directory: inputs.into(), source: published.source(), source_stream: of(InputKind::Source)? };
     Ok(Options {
         workspace: base.into(),
-        lock: lock.map(|lock| gather::file(inputs, lock)),
+        lock: Some(of(InputKind::Lock)?),
         layers: Some(inputs.into()),
         toolchain: request.toolchain.clone(),
         scratch: Some(base.into()),
@@ -173,15 +177,16 @@ fn sign(
     published: &Published,
     ready: &Ready,
     signer: &Signer<'_>,
-    out: Option<&Path>,
+    vouch: &Vouch<'_>,
 ) -> Result<(Name, String), ReproduceError> {
     let mut own = File::open(&ready.path).at("open", &ready.path)?;
     let signature = signer.sign(Kind::Bundle, None, &published.file, &mut own)?;
     let place = format!("{}.{}.minisig", published.path(), signer.name());
-    let Some(out) = out else {
+    let Some(out) = vouch.out else {
         let _lock = repository.lock()?;
-        let mut content = || ready.open();
-        repository.write_signature(&published.path(), Kind::Bundle, None, signer.name(), &signature, true, &mut content)?;
+        let (trust, path) = (vouch.trust, published.path());
+        let slot = Slot { trust, role: &trust.roles.bundle, kind: Kind::Bundle, version: None, path: &path };
+        signatures::place(repository.store(), &slot, signer.name(), &signature, true, &mut || ready.open())?;
         return Ok((signer.name().clone(), place));
     };
     let out = out.join(format!("{}.{}.minisig", published.file, signer.name()));

@@ -68,8 +68,7 @@ impl World {
             &clone.join("proofmark.toml"),
             "product = \"tiny\"\nrelease = \"1\"\nwire_epoch = 1\n[[binary]]\npackage = \"tiny\"\nname = \"tiny\"\n\
              [[environment]]\nname = \"prod\"\n[[environment.file]]\nsource = \"prod.toml\"\npath = \"etc/tiny.toml\"\n\
-             [launch]\nargv = [\"/bin/tiny\"]\nuser = \"tiny\"\n[[group]]\nname = \"prod/tiny\"\nhosts = [\"tiny-1\"]\n\
-             [build]\nenvironment = \"host\"\n",
+             [launch]\nargv = [\"/bin/tiny\"]\nuser = \"tiny\"\n[[group]]\nname = \"prod/tiny\"\nhosts = [\"tiny-1\"]\n",
         );
         write(&clone.join("prod.toml"), "answer = true\n");
         write(&clone.join("src/main.rs"), MAIN);
@@ -133,20 +132,14 @@ impl World {
     fn reproduce(&self, arguments: &[&str]) -> Output {
         let empty = self.path("empty");
         fs::create_dir_all(&empty).unwrap();
-        let mut command = Command::new("unshare");
+        let mut command = Command::new("/usr/bin/unshare");
         if !rustix::process::geteuid().is_root() {
             command.arg("--map-root-user");
         }
         command.args(["--net", "--"]).arg(binary("proofmark")).arg("reproduce").args(arguments);
-        let toolchain = String::from_utf8(Command::new("rustc").args(["--print", "sysroot"]).output().unwrap().stdout).unwrap();
-        command.args(["--from", "releases", "--toolchain", toolchain.trim()]).current_dir(self.dir.path()).stdin(Stdio::null());
-        command.env_clear().env("PATH", self.bare_path()).env("HOME", &empty).env("XDG_CACHE_HOME", empty.join("cache"));
+        command.args(["--from", "releases"]).current_dir(self.dir.path()).stdin(Stdio::null());
+        command.env_clear().env("PATH", &empty).env("HOME", &empty).env("XDG_CACHE_HOME", empty.join("cache"));
         command.env("CARGO_HOME", empty.join("cargo")).output().unwrap()
-    }
-
-    /// Directory whose only programs are those that start a test.
-    fn bare_path(&self) -> PathBuf {
-        PathBuf::from("/usr/bin:/bin")
     }
 
     /// The release as the repository has it.
@@ -216,6 +209,7 @@ fn a_release_is_built_again_from_its_repository_alone_and_builders_vouch_for_it(
     assert_eq!(world.files(), before, "a comparison writes nothing");
     poisoned_inputs_are_refused(&world);
     a_bundle_that_is_not_made_of_its_inputs_is_refused_though_ci_signed_it(&world);
+    a_layer_that_no_source_of_the_builder_confirms_is_refused_though_ci_signed_it(&world);
     what_a_builder_cannot_confirm_is_not_signed(&world);
     builders_vouch(&world);
     a_host_starts_what_two_builders_signed_and_nothing_less(&world);
@@ -227,26 +221,53 @@ fn poisoned_inputs_are_refused(world: &World) {
         let path = world.files().into_iter().find(|(path, _)| path.to_str().unwrap().ends_with(".buildinfo.json")).unwrap();
         serde_json::from_slice(&path.1).unwrap()
     };
-    for input in info["inputs"].as_array().unwrap() {
-        let tree = ["source", "rust"].contains(&input["kind"].as_str().unwrap());
+    // One of each kind; of the large ones a byte of what is stored, of the source one of what it says.
+    for kind in ["crate", "deb", "lock", "rust", "source"] {
+        let Some(input) = info["inputs"].as_array().unwrap().iter().find(|input| input["kind"] == kind) else { continue };
+        let tree = ["source", "rust"].contains(&kind);
         let path = format!("inputs/{}{}", input["sha256"].as_str().unwrap(), if tree { ".tar.zst" } else { "" });
         let place = world.path(&format!("releases/{path}"));
         let good = fs::read(&place).unwrap();
-        let poisoned = match tree {
-            false => good.iter().map(|byte| byte ^ 1).collect(),
-            true => {
-                let mut stream = zstd::decode_all(&good[..]).unwrap();
-                let middle = stream.len() / 2;
-                stream[middle] ^= 1;
-                zstd::encode_all(&stream[..], 1).unwrap()
-            }
-        };
-        fs::write(&place, poisoned).unwrap();
+        let mut poisoned = if kind == "source" { zstd::decode_all(&good[..]).unwrap() } else { good.clone() };
+        let middle = poisoned.len() / 2;
+        poisoned[middle] ^= 1;
+        fs::write(&place, if kind == "source" { zstd::encode_all(&poisoned[..], 1).unwrap() } else { poisoned }).unwrap();
         let says = refused(world.reproduce(&[&world.bundle]), 81, "input-digest");
         assert!(says.contains(&path), "{path}: {says}");
         assert!(!says.contains("building"), "refused before anything is built: {says}");
         fs::write(&place, good).unwrap();
     }
+}
+
+/// ATTACKS 52: a compiler with a back door, listed in the lock and the buildinfo, signed by CI. It would reproduce perfectly.
+fn a_layer_that_no_source_of_the_builder_confirms_is_refused_though_ci_signed_it(world: &World) {
+    let before = world.files();
+    let published = world.published();
+    let info: Value = serde_json::from_slice(&published.buildinfo).unwrap();
+    let of = |kind: &str| info["inputs"].as_array().unwrap().iter().find(|input| input["kind"] == kind).cloned();
+    let Some(deb) = of("deb") else { return eprintln!("skipped: no package client") };
+    let digest = |input: &Value| input["sha256"].as_str().unwrap().to_owned();
+    let (old_deb, old_lock) = (digest(&deb), digest(&of("lock").unwrap()));
+    let mut bytes = fs::read(world.path(&format!("releases/inputs/{old_deb}"))).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    let new_deb = Digest::of(&bytes).to_string();
+    let lock = fs::read_to_string(world.path(&format!("releases/inputs/{old_lock}"))).unwrap().replace(&old_deb, &new_deb);
+    let new_lock = Digest::of(lock.as_bytes()).to_string();
+    fs::write(world.path(&format!("releases/inputs/{new_deb}")), bytes).unwrap();
+    fs::write(world.path(&format!("releases/inputs/{new_lock}")), lock).unwrap();
+    let info = String::from_utf8(published.buildinfo.clone()).unwrap().replace(&old_deb, &new_deb).replace(&old_lock, &new_lock);
+    let forged = world.publish_as_ci(&published, info.into_bytes());
+
+    let vouch = ["reproduce", &forged, "--from", "releases", "--sign", "keys/carol-1.key", "--source", "clone"];
+    let says = refused(world.proofmark(&vouch), 81, "unconfirmed");
+    assert!(says.contains(&format!("sha256 {new_deb}: yours has sha256 {old_deb}")) && !says.contains("building"), "{says}");
+    assert_eq!(says.matches("yours has").count(), 1, "all the others are confirmed: {says}");
+    fs::remove_dir_all(world.path(&format!("releases/bundles/{forged}"))).unwrap();
+    for new in [new_deb, new_lock] {
+        fs::remove_file(world.path(&format!("releases/inputs/{new}"))).unwrap();
+    }
+    assert_eq!(world.files(), before);
 }
 
 /// An insider with CI's key publishes the program as it is, and as its source a tree with one byte changed. All digests and signatures

@@ -123,7 +123,8 @@ impl KeysArguments {
     }
 }
 
-fn external(command: &str, public: &Path) -> Result<SecretKey, Refusal> {
+/// A key that a command holds.
+pub(crate) fn external(command: &str, public: &Path) -> Result<SecretKey, Refusal> {
     let public = keys::load_public(public).map_err(|error| error.refusal())?;
     Ok(keys::external(command, public, keys::PATIENCE))
 }

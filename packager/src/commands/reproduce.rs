@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 
 use proofmark::exit::{Exit, Refusal, Refuse};
+use proofmark::proposal::{Desk, Subject};
 use proofmark::reproduce::{self, Request, Vouch, Which};
 use proofmark_core::Digest;
 use proofmark_core::name::GroupName;
 use serde_json::json;
 
 use super::Done;
-use super::place::{FromArguments, PasswordArguments, shown};
+use super::place::{FromArguments, PasswordArguments, core, external, shown};
+use super::sign::proposed;
 use crate::terminal::Console;
 
 /// Build a published release again, from the repository alone, and compare
@@ -32,13 +34,22 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     from: FromArguments,
     /// The builder's secret key: vouch for the bundle if it comes out the same
-    #[arg(long, value_name = "FILE.key", requires = "source")]
+    #[arg(long, value_name = "FILE.key", requires = "source", conflicts_with = "signer")]
     sign: Option<PathBuf>,
+    /// Command that holds the builder's key (docs/signers.md), instead of --sign
+    #[arg(long, value_name = "COMMAND", requires_all = ["source", "signer_key"])]
+    signer: Option<String>,
+    /// Public key of --signer
+    #[arg(long, value_name = "FILE.pub", requires = "signer")]
+    signer_key: Option<PathBuf>,
     /// The builder's own clone: directory of proofmark.toml in it
-    #[arg(long, value_name = "DIR", requires = "sign")]
+    #[arg(long, value_name = "DIR")]
     source: Option<PathBuf>,
+    /// The proposed rotation that makes the key a builder's [default: the newest trust]
+    #[arg(long, value_name = "trust-N", value_parser = core::<Subject>, requires = "source")]
+    under: Option<Subject>,
     /// Write the signature into this directory, to be mailed, and not into the repository
-    #[arg(long, value_name = "DIR", requires = "sign")]
+    #[arg(long, value_name = "DIR", requires = "source")]
     out: Option<PathBuf>,
     #[command(flatten)]
     password: PasswordArguments,
@@ -79,19 +90,34 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Done, Refusal> {
     let mut words = String::new();
     let which = which(&arguments.which)?;
     let repository = arguments.from.open(&mut words)?;
-    let key = arguments.sign.as_ref().map(|path| arguments.password.load(path)).transpose()?;
+    let key = match (&arguments.sign, &arguments.signer, &arguments.signer_key) {
+        (Some(path), ..) => Some(arguments.password.load(path)?),
+        (None, Some(command), Some(public)) => Some(external(command, public)?),
+        _ => None,
+    };
+    let trust = match arguments.under {
+        None => (**repository.trust()).clone(),
+        Some(subject) => proposed(&Desk::new(&repository, &[], None), subject)?,
+    };
     let worker = std::env::current_exe().map_err(|error| Refusal::new(Exit::Internal, "exe", "cannot find this program", error))?;
     let request = Request { which, toolchain: arguments.toolchain.clone(), scratch: arguments.scratch.clone(), worker };
     let vouch = match (&key, &arguments.source) {
-        (Some(key), Some(clone)) => Some(Vouch { key, clone, out: arguments.out.as_deref() }),
+        (Some(key), Some(clone)) => Some(Vouch { key, trust: &trust, clone, out: arguments.out.as_deref() }),
         _ => None,
     };
     let console = Console::new();
     let done = reproduce::reproduce(&repository, &request, vouch.as_ref(), &console).map_err(|error| error.refusal())?;
     drop(console);
 
+    let newest = repository.trust().version;
+    let under =
+        |version: u64| if version == newest { String::new() } else { format!(", whom trust {version} named; {newest} is the newest") };
     let signers = done.signers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    words += &format!("identical: {} inputs of the repository make the same bundle; signed before by {signers}\n", done.inputs);
+    words += &format!(
+        "identical: {} inputs of the repository make the same bundle; signed before by {signers}{}\n",
+        done.inputs,
+        under(done.trust)
+    );
     if let Some((key, place)) = &done.signed {
         words += &match &arguments.out {
             None => format!("signed by {key}: {place}\n"),
@@ -102,7 +128,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Done, Refusal> {
             ),
         };
     }
-    let json = json!({ "ok": true, "identical": true, "bundle": done.bundle, "path": done.path, "inputs": done.inputs, "signed_before": done.signers,
+    let json = json!({ "ok": true, "identical": true, "bundle": done.bundle, "path": done.path, "inputs": done.inputs, "signed_before": done.signers, "trust": done.trust,
         "signed_by": done.signed.as_ref().map(|(key, _)| key), "signature": done.signed.as_ref().map(|(_, place)| place) });
     Ok(Done { data: format!("{}  {}\n", done.bundle, done.path), json: format!("{json:#}\n"), words })
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use proofmark::exit::{Refusal, Refuse};
 use proofmark::proposal::{Desk, Subject};
 use proofmark::{resign, rotation};
+use proofmark_core::trust::Trust;
 use serde_json::json;
 
 use super::Done;
@@ -38,19 +39,24 @@ pub(crate) struct Arguments {
     pub(super) json: bool,
 }
 
+/// The trust document of a proposed rotation.
+pub(super) fn proposed(desk: &Desk<'_>, subject: Subject) -> Result<Trust, Refusal> {
+    match subject {
+        Subject::Trust(version) => Ok(rotation::read(desk, version).map_err(|error| error.refusal())?.next),
+        other => Err(Refusal::new(proofmark::exit::Exit::Usage, "not-a-rotation", "only a rotation gives keys a role", other)
+            .want("trust-N")
+            .have(other)
+            .next("proofmark review lists no other; leave --under out to sign under the newest trust")),
+    }
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<Done, Refusal> {
     let mut words = String::new();
     let repository = arguments.repository.open(&mut words)?;
     let desk = Desk::new(&repository, &arguments.proposal, None);
     let trust = match arguments.under {
         None => (**repository.trust()).clone(),
-        Some(Subject::Trust(version)) => rotation::read(&desk, version).map_err(|error| error.refusal())?.next,
-        Some(other) => {
-            return Err(Refusal::new(proofmark::exit::Exit::Usage, "not-a-rotation", "only a rotation gives keys a role", other)
-                .want("trust-N")
-                .have(other)
-                .next("proofmark review lists no other; leave --under out to sign under the newest trust"));
-        }
+        Some(subject) => proposed(&desk, subject)?,
     };
     let key = arguments.key.load()?;
     let wanted = resign::wanted(&repository, &trust, &key).map_err(|error| error.refusal())?;

@@ -77,6 +77,10 @@ pub(super) fn confirm(published: &Published, clone: &Path, scratch: &Path, progr
         };
         doubts.extend(own.map(|own| Doubt { claim: claim(input), own }));
     }
+    if environment::committed(&tree).map_err(build::Error::from)?.is_some_and(|committed| committed != lock) {
+        let own = "the proofmark.lock that your clone has at this commit is another".into();
+        doubts.push(Doubt { claim: format!("environment lock {}", lock.digest()), own });
+    }
     let (config, _) = config::load(&tree).map_err(build::Error::from)?;
     let wanted = Wanted { config: &config, source: &tree, workspace: clone, lock: None, toolchain: None, layers: None };
     let confirm = |cache: Cache| environment::confirm(&lock, &wanted, &cache, progress);

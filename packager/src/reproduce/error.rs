@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use proofmark_core::Digest;
 
 use super::confirm::Doubt;
+use crate::environment::EnvironmentError;
 use crate::exit::{Exit, IoError, Refusal, Refuse};
 use crate::inputs::Input;
 use crate::inputs::tree::TreeError;
@@ -28,6 +29,8 @@ pub enum ReproduceError {
     Repository(#[from] RepositoryError),
     #[error(transparent)]
     Build(#[from] build::Error),
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
     #[error(transparent)]
     Release(#[from] ReleaseError),
     #[error(transparent)]
@@ -85,6 +88,7 @@ impl Refuse for ReproduceError {
             Self::Refused(refusal) => refusal.refusal(),
             Self::Repository(error) => error.refusal(),
             Self::Build(error) => error.refusal(),
+            Self::Environment(error) => error.refusal(),
             Self::Release(error) => error.refusal(),
             Self::Signing(error) => error.refusal(),
             Self::Tree(error) => error.refusal(),

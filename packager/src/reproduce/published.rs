@@ -7,14 +7,14 @@ use std::io::{BufRead, BufReader, Read};
 
 use proofmark_core::manifest::Manifest;
 use proofmark_core::name::{GroupName, Name, Release};
-use proofmark_core::signature::{self, Kind};
+use proofmark_core::signature::{self, Kind as Signed};
 use proofmark_core::{Digest, Reason, Refusal, bundle, json, limits};
 use serde::Deserialize;
 
 use super::ReproduceError;
 use crate::builders;
 use crate::buildinfo::Output;
-use crate::inputs::Input;
+use crate::inputs::{Input, Kind};
 use crate::repository::{Repository, buildinfo_path, bundle_path};
 use crate::source::Source;
 use crate::store::Stored;
@@ -52,6 +52,8 @@ pub struct Published {
     pub info: Info,
     /// Keys that have signed.
     pub signers: Vec<Name>,
+    /// Version of the trust document under which they count.
+    pub trust: u64,
 }
 
 /// What is read of a buildinfo. The rest is not read but compared: a rebuild makes a buildinfo of its own.
@@ -74,6 +76,17 @@ pub struct Info {
 struct Origin {
     commit: String,
     tree: String,
+}
+
+impl Info {
+    /// The input of a kind that a build has once.
+    pub fn only(&self, kind: Kind) -> Result<&Input, ReproduceError> {
+        let mut found = self.inputs.iter().filter(|input| input.kind == kind);
+        match (found.next(), found.next()) {
+            (Some(input), None) => Ok(input),
+            _ => Err(ReproduceError::NotFound(format!("one input of kind {} in the buildinfo", kind.word()))),
+        }
+    }
 }
 
 impl Published {
@@ -107,13 +120,13 @@ pub fn find(repository: &Repository, which: &Which) -> Result<Published, Reprodu
         Which::Release(product, release, environment) => by_name(repository, &format!("{product}-{release}-{environment}+"))?,
     };
     let path = bundle_path(digest, &file);
-    let signers = check_signatures(repository, digest, &file)?;
+    let (signers, trust) = check_signatures(repository, digest, &file)?;
     let manifest = manifest(&mut *repository.open_file(&path)?).map_err(|refusal| refusal.within(&path))?;
     let path = buildinfo_path(digest, &file);
     let buildinfo = repository.read(&path, BUILDINFO)?.ok_or_else(|| ReproduceError::NotFound(path.clone()))?;
     manifest.buildinfo.check(Digest::of(&buildinfo), &path)?;
     let info = read_info(&buildinfo, &manifest, &path)?;
-    Ok(Published { digest, file, manifest, buildinfo, info, signers })
+    Ok(Published { digest, file, manifest, buildinfo, info, signers, trust })
 }
 
 /// The one bundle in a bundle's directory.
@@ -141,19 +154,29 @@ fn by_name(repository: &Repository, prefix: &str) -> Result<(Digest, String), Re
     }
 }
 
-/// The signatures over the bundle's bytes: those that are there are valid, and one key group is met. Builders may still be missing.
-fn check_signatures(repository: &Repository, digest: Digest, file: &str) -> Result<Vec<Name>, ReproduceError> {
-    let (trust, path) = (repository.trust(), bundle_path(digest, file));
-    let role = &trust.roles.bundle;
-    let comment = signature::comment(&trust.repository, Kind::Bundle, None, file);
-    let signatures = repository.signatures(&path, Kind::Bundle)?;
-    let mut reader = repository.open_file(&path)?.take(limits::BUNDLE + 1);
-    let expected = |have: Digest, _| digest.check(have, &path);
-    let signed = signature::verify_signatures(trust, role, &comment, file, &signatures, &mut reader, &expected)?;
-    if !builders::is_begun(trust, &signed.signers) {
-        role.check_met(&signed.signers, None).map_err(|missing| missing.within(file))?;
+/// The signatures over the bundle's bytes: those that are there are valid, and one key group is met. Builders may still be missing. A
+/// bundle of long ago counts by the newest trust document that its signers were in; its version is told.
+fn check_signatures(repository: &Repository, digest: Digest, file: &str) -> Result<(Vec<Name>, u64), ReproduceError> {
+    let path = bundle_path(digest, file);
+    for trust in repository.trusts().iter().rev() {
+        let signatures = repository.signatures_under(trust, &path, Signed::Bundle)?;
+        let is_newest = trust.version == repository.trust().version;
+        if !is_newest && !builders::is_begun(trust, &signatures.iter().map(|(name, _)| name.clone()).collect()) {
+            continue;
+        }
+        let role = &trust.roles.bundle;
+        let comment = signature::comment(&trust.repository, Signed::Bundle, None, file);
+        let mut reader = repository.open_file(&path)?.take(limits::BUNDLE + 1);
+        let expected = |have: Digest, _| digest.check(have, &path);
+        let signed = signature::verify_signatures(trust, role, &comment, file, &signatures, &mut reader, &expected)?;
+        if builders::is_begun(trust, &signed.signers) {
+            return Ok((signed.signers.into_iter().collect(), trust.version));
+        }
     }
-    Ok(signed.signers.into_iter().collect())
+    let trust = repository.trust();
+    let names = repository.signatures(&path, Signed::Bundle)?.into_iter().map(|(name, _)| name).collect();
+    trust.roles.bundle.check_met(&names, None).map_err(|missing| missing.within(file))?;
+    Err(ReproduceError::NotFound(format!("signatures of {path}")))
 }
 
 /// The manifest: the first member. Its exact place in the stream need not be checked, since whole bundles will be compared.
