@@ -312,6 +312,7 @@ fn attack_22_a_halt_needs_one_key_and_nothing_else_and_only_two_people_lift_it()
     refused(world.on(&["approve", &name, "--key", "keys/alice-1.key", "--yes"]), 80, "second-person");
     ok(world.on(&["approve", &name, "--key", "keys/ci-1.key", "--yes"]));
     refused(world.on(&["publish", &name]), 80, "second-person");
+    refused(world.on(&["resume", "prod/router", "--reason", "another text", "--key", "keys/ci-1.key"]), 84, "second-proposal");
     assert_eq!(world.head()["halts"], serde_json::json!(both), "not lifted yet");
     ok(world.on(&["approve", &name, "--key", "keys/bob-1.key", "--yes"]));
     ok(world.on(&["publish", &name]));
@@ -325,6 +326,29 @@ fn attack_22_a_halt_needs_one_key_and_nothing_else_and_only_two_people_lift_it()
     ok(world.on(&["sign", "--under", "trust-2", "--key", "keys/alice-1.key", "--yes"]));
     ok(world.on(&["publish", "trust-2"]));
     assert_eq!(world.head()["halts"], serde_json::json!([second]));
+}
+
+#[test]
+fn a_host_that_lost_its_state_comes_back_with_two_signatures_and_the_halts_in_force() {
+    let world = published();
+    refused(world.ci(&["adopt", "rtr-9"]), 89, "host-not-in-group");
+    ok(world.on(&["halt", "--host", "rtr-1", "--reason", "disk replaced", "--key", "keys/alice-1.key"]));
+    ok(world.on(&["halt", "--host", "uat-1", "--reason", "another host", "--key", "keys/alice-1.key"]));
+    ok(world.ci(&["adopt", "rtr-1", "--proposer", "alice", "--out", "carry"]));
+    refused(world.on(&["publish", "--proposal", "carry"]), 80, "threshold");
+    refused(world.on(&["approve", "--proposal", "carry", "--key", "keys/alice-1.key", "--yes"]), 80, "second-person");
+    ok(world.on(&["approve", "--proposal", "carry", "--key", "keys/bob-1.key", "--yes"]));
+    ok(world.on(&["publish", "--proposal", "carry"]));
+    let names = files_of(&world.path("carry"));
+    let document = names.iter().find(|name| name.ends_with(".adopt.json")).unwrap();
+    let adopt: Value = serde_json::from_slice(&std::fs::read(document).unwrap()).unwrap();
+    assert_eq!((adopt["host"].as_str(), &adopt["groups"]), (Some("rtr-1"), &serde_json::json!(["prod/router"])));
+    assert_eq!((&adopt["index"]["version"], &adopt["head"]["version"]), (&1.into(), &1.into()));
+    assert_eq!(adopt["halts"].as_array().unwrap().len(), 1, "the halt of this host, and not that of another");
+    // What is carried is what was signed.
+    let bytes = std::fs::read(document).unwrap();
+    std::fs::write(document, String::from_utf8(bytes).unwrap().replace("rtr-1", "rtr-2")).unwrap();
+    refused(world.on(&["publish", "--proposal", "carry"]), 80, "bad-signature");
 }
 
 #[test]
