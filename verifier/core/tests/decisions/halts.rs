@@ -41,7 +41,18 @@ fn attack_22_every_scope_stops_what_it_names() {
         let file = sign_halt(&halt(scope.clone()), &["alice-1"]);
         assert_eq!(latch(&mut scene, &file).unwrap(), Latching::New, "{scope}");
         refused(scene.permit(), Reason::Halted);
-        refused(scene.state.check_latched(&scene.name()), Reason::Halted);
+        let refusal = scene.state.check_latched(&scene.name()).unwrap_err();
+        assert_eq!(refusal.reason(), Reason::Halted);
+        let bundle = Digest::of(b"bundle 1").to_string();
+        let what = match &scope {
+            Scope::Everything => "of everything by".to_owned(),
+            Scope::Group(_) => "of group prod/router by".to_owned(),
+            Scope::Host(_) => "of host rtr-1 by".to_owned(),
+            Scope::Bundle(_) => format!("of bundle {} by", &bundle[..8]),
+        };
+        assert!(refusal.have().contains(&what), "{refusal}");
+        let long = Scope::Bundle(Digest::of(b"bundle 1")).to_string();
+        assert_eq!(long, format!("bundle {bundle}"));
         assert_eq!(latch(&mut scene, &file).unwrap(), Latching::Known);
     }
     let refusal = {
