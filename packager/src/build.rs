@@ -18,6 +18,7 @@ use crate::source::Source;
 use crate::{digest, environment, files, interrupt, lockfile, rustflags, sandbox, vendor, workspace};
 
 mod agree;
+mod ask;
 mod blame;
 mod classes;
 mod closure;
@@ -31,6 +32,7 @@ mod supply;
 mod units;
 
 use agree::{Agreed, agree};
+use ask::Asked;
 pub use blame::{Blamed, Origin};
 pub use classes::{Class, Classes};
 pub use closure::Closure;
@@ -150,9 +152,10 @@ pub fn double_build(options: &Options, progress: &dyn Progress) -> Result<Built,
     }
     let (toolchain, target) = (&environment.toolchain, environment.target.clone());
     let cargo = toolchain.directory.join("bin/cargo");
-    workspace::check(&workspace::metadata(&cargo, &inputs.source())?, &config, &inputs.source())?;
+    let ask = Asked::new(options, &environment, &inputs.source(), source.time);
+    workspace::check(&ask.metadata()?, &config, Path::new(ask::SOURCE))?;
     let ours = rustflags::ours(config.linking, &target);
-    let flags = rustflags::arguments(&inputs.source(), &ours, &target, &toolchain.cfg(&target)?)?;
+    let flags = rustflags::arguments(&inputs.source(), &ours, &target, &ask.cfg(&target)?)?;
     interrupt::check()?;
     progress.step(&format!("unpacking {} crates", crates.len()));
     let mut collected =

@@ -203,6 +203,14 @@ pub fn run(worker: &Path, spec: &Spec, outside: &Outside, argv: &[String], progr
     Ok(outcome)
 }
 
+/// The first run of a command: where it fails, the machine is likely to lack something, which is named.
+pub fn run_first(worker: &Path, spec: &Spec, outside: &Outside, argv: &[String], progress: &dyn Progress) -> Result<Outcome, SandboxError> {
+    match run(worker, spec, outside, argv, progress) {
+        Err(SandboxError::Failed(says)) => Err(missing::explain(&says)),
+        other => other,
+    }
+}
+
 /// Writes /etc into the new directory `to`: what the layers have there, or the system's choice among installed alternatives
 /// (/usr/bin/cc is a link through it); over that, the few files that say who and where: one user, one group, no host names.
 pub fn write_etc(to: &Path, root: &Root, time: u64) -> Result<(), IoError> {

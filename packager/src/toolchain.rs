@@ -115,12 +115,6 @@ impl Toolchain {
         Ok(self)
     }
 
-    /// The `cfg` values of `target`, as `rustc --print cfg` lists them.
-    pub fn cfg(&self, target: &str) -> Result<Vec<String>, ToolchainError> {
-        let text = ask(Command::new(self.directory.join("bin/rustc")).args(["--print", "cfg", "--target", target]))?;
-        Ok(text.lines().map(str::to_owned).collect())
-    }
-
     /// The files that rustup's components for building consist of, sorted, as pairs of the path in the toolchain and the path on this
     /// machine. Not what is installed beside them, nor their documentation.
     pub fn component_files(&self, target: &str) -> Result<Vec<(String, PathBuf)>, ToolchainError> {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use proofmark_core::Digest;
 
-use super::{BUILDER, Machine, Outside, SandboxError, Spec, missing, run};
+use super::{BUILDER, Machine, Outside, SandboxError, Spec, run_first};
 use crate::exit::{IoContext, IoError};
 use crate::files;
 use crate::progress::Silent;
@@ -150,10 +150,7 @@ pub fn compile(worker: &Path, like: &Spec, outside: &Outside, work: &Path, setti
         ["/usr/bin/cc", "-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-o", "/target/machine.so"].map(str::to_owned).to_vec();
     argv.extend(defines);
     argv.extend(SOURCES.iter().filter(|(name, _)| name.ends_with(".c")).map(|(name, _)| (*name).to_owned()));
-    let outcome = match run(worker, &spec, outside, &argv, &Silent) {
-        Err(SandboxError::Failed(says)) => return Err(missing::explain(&says)),
-        other => other?,
-    };
+    let outcome = run_first(worker, &spec, outside, &argv, &Silent)?;
     if !outcome.success {
         return Err(SandboxError::Machine(outcome.tail(10)));
     }
