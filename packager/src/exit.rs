@@ -113,6 +113,18 @@ pub struct Refusal {
     pub have: Option<String>,
     /// Command or action that leads on.
     pub next: Option<String>,
+    /// What was found out about a difference: data for standard output, which goes beside the refusal and not into it.
+    #[serde(skip)]
+    pub explanation: Option<Box<Explained>>,
+}
+
+/// An explanation that goes with a refusal.
+#[derive(Debug, Clone)]
+pub struct Explained {
+    /// In words; empty where the refusal itself has them.
+    pub text: String,
+    /// For `--json`.
+    pub json: serde_json::Value,
 }
 
 fn code<S: serde::Serializer>(exit: &Exit, to: S) -> Result<S::Ok, S::Error> {
@@ -122,7 +134,7 @@ fn code<S: serde::Serializer>(exit: &Exit, to: S) -> Result<S::Ok, S::Error> {
 impl Refusal {
     /// A refusal with neither sides nor next step; add them with the methods below.
     pub fn new(code: Exit, reason: &'static str, what: impl Into<String>, subject: impl fmt::Display) -> Self {
-        Self { what: what.into(), subject: subject.to_string(), code, reason, want: None, have: None, next: None }
+        Self { what: what.into(), subject: subject.to_string(), code, reason, want: None, have: None, next: None, explanation: None }
     }
 
     /// Adds what would have been accepted.
@@ -134,6 +146,12 @@ impl Refusal {
     /// Adds what was found.
     pub fn have(mut self, have: impl fmt::Display) -> Self {
         self.have = Some(have.to_string());
+        self
+    }
+
+    /// Adds an explanation.
+    pub fn explained(mut self, explanation: Explained) -> Self {
+        self.explanation = Some(Box::new(explanation));
         self
     }
 

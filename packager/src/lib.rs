@@ -31,6 +31,7 @@ pub mod graph;
 pub mod halts;
 pub mod head;
 pub mod history;
+pub mod html;
 pub mod init;
 pub mod inputs;
 pub mod interrupt;

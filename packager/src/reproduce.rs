@@ -15,6 +15,7 @@ use proofmark_core::trust::Trust;
 use serde::Serialize;
 
 use crate::build::{self, Archive, Effort, Options, Supply};
+use crate::compare;
 use crate::exit::IoContext;
 use crate::files;
 use crate::inputs::Kind as InputKind;
@@ -101,7 +102,7 @@ pub fn reproduce(
     let inputs = base.join("inputs");
     files::create(&inputs)?;
     gather::gather(repository, &published.info.inputs, &inputs, progress)?;
-    let built = build::double_build(&options(request, &published, &inputs, &base)?, progress)?;
+    let built = build::double_build(&options(request, &published, &inputs, &base, &scratch)?, progress)?;
     let ready = release::pack_again(&Product::from(&built), &published.manifest.environment)?;
     if published.digest.check(ready.packed.digest, &published.file).is_err() {
         return Err(differs(repository, &published, &ready, &built, &scratch)?);
@@ -115,7 +116,7 @@ pub fn reproduce(
 }
 
 /// The build of the release, with its inputs in the place of a checkout and caches.
-fn options(request: &Request, published: &Published, inputs: &Path, base: &Path) -> Result<Options, ReproduceError> {
+fn options(request: &Request, published: &Published, inputs: &Path, base: &Path, scratch: &Path) -> Result<Options, ReproduceError> {
     let of = |kind| Ok::<_, ReproduceError>(gather::file(inputs, published.info.only(kind)?));
     let archive = Archive { directory: inputs.into(), source: published.source(), source_stream: of(InputKind::Source)? };
     Ok(Options {
@@ -123,7 +124,7 @@ fn options(request: &Request, published: &Published, inputs: &Path, base: &Path)
         lock: Some(of(InputKind::Lock)?),
         layers: Some(inputs.into()),
         toolchain: request.toolchain.clone(),
-        scratch: Some(base.into()),
+        scratch: Some(scratch.into()),
         supply: Supply::Archive(archive),
         worker: request.worker.clone(),
         effort: Effort::default(),
@@ -154,21 +155,15 @@ fn differs(
         File::create_new(&info).and_then(|mut file| file.write_all(buildinfo)).at("write", &info)?;
         bundles.push(path);
     }
-    let report = report(published, built);
-    Ok(ReproduceError::Differs { want: published.digest, have: ready.packed.digest, report, kept })
-}
-
-/// The outputs that are not the same.
-fn report(published: &Published, built: &build::Built) -> String {
-    let mut lines = Vec::new();
-    for output in &built.outputs {
-        match published.info.outputs.iter().find(|other| other.path == output.path) {
-            Some(other) if other == output => {}
-            Some(other) => lines.push(format!("{}: sha256 {} became {}", output.path, other.sha256, output.sha256)),
-            None => lines.push(format!("{}: only in the rebuilt one", output.path)),
-        }
-    }
-    lines.join("\n")
+    let bundles: [PathBuf; 2] = [bundles.remove(0), bundles.remove(0)];
+    let explanation = compare::explain(&bundles[0], &bundles[1]);
+    Ok(ReproduceError::Differs {
+        want: published.digest,
+        have: ready.packed.digest,
+        explanation: Box::new(explanation),
+        bundles: Box::new(bundles),
+        kept,
+    })
 }
 
 /// Signs the bundle that was packed here, and puts the signature beside the published one, or into a file to be mailed.

@@ -18,8 +18,13 @@ pub(crate) fn finish(json: bool, result: Result<Done, Refusal>) -> ExitCode {
     let (data, words, code) = match result {
         Ok(done) => (if json { done.json } else { done.data }, done.words, Exit::Ok),
         Err(refusal) => {
-            let data = serde_json::json!({ "ok": false, "refused": refusal });
-            (if json { format!("{data:#}\n") } else { String::new() }, refusal.to_string(), refusal.code)
+            let mut data = serde_json::json!({ "ok": false, "refused": refusal });
+            let mut text = String::new();
+            if let Some(explanation) = &refusal.explanation {
+                data["explanation"] = explanation.json.clone();
+                text.clone_from(&explanation.text);
+            }
+            (if json { format!("{data:#}\n") } else { text }, refusal.to_string(), refusal.code)
         }
     };
     let written = stdout.write_all(data.as_bytes()).and_then(|()| stdout.flush());

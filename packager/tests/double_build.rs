@@ -8,7 +8,6 @@ use std::path::Path;
 use std::process::Command;
 
 use proofmark::build::{self, Built, Effort, Error, Factor, Options, Origin};
-use proofmark::compare::Kind;
 use proofmark::exit::Refuse;
 use proofmark::progress::Silent;
 use proofmark::sandbox::SandboxError;
@@ -122,17 +121,28 @@ fn attack_54_a_build_script_that_asks_the_processor_itself_is_refused_with_file_
         ("ticks/build.rs", &script),
     ]);
     let Some(built) = double_build(dir.path()) else { return };
-    let Err(Error::Differ(report, blamed)) = built else { panic!("not refused: {built:?}") };
-    assert_eq!(report.differences[0].path, "root/bin/fixture");
-    let Kind::Bytes { section, .. } = &report.differences[0].kind else { panic!("{report:?}") };
-    assert_eq!(section.as_deref(), Some(".rodata"));
-    assert!(report.blame[0].path.ends_with("/out/stamp.rs"), "{report:?}");
-    assert_eq!(blamed.crates.iter().collect::<Vec<_>>(), ["ticks"], "where it begins, not where it arrives");
-    assert_eq!(blamed.origin, Origin::EachTime);
-    let refusal = Error::Differ(report, blamed).refusal();
+    let Err(Error::Differ(differ)) = built else { panic!("not refused: {built:?}") };
+    let explanation = differ.explanation.as_ref().unwrap();
+    assert_eq!(explanation.members[0].path, "root/bin/fixture");
+    assert_eq!(explanation.members[0].sections[0].name, ".rodata");
+    assert!(explanation.members.iter().any(|member| member.path.ends_with("/out/stamp.rs")), "{explanation:?}");
+    assert_eq!(explanation.causes[0].krate.as_deref(), Some("ticks"), "{:?}", explanation.causes);
+    assert_eq!(differ.blamed.crates.iter().collect::<Vec<_>>(), ["ticks"], "where it begins, not where it arrives");
+    assert_eq!(differ.blamed.origin, Origin::EachTime);
+    let refusal = differ.refusal();
     assert_eq!((refusal.code as u8, refusal.reason), (81, "differ"));
     let have = refusal.have.unwrap();
     assert!(have.contains("begins in crate ticks") && have.contains("differs each time"), "{have}");
+
+    // Both trees are kept, and the command that the refusal names explains them again.
+    let command = refusal.next.unwrap();
+    let trees = differ.trees.each_ref().map(|tree| tree.to_str().unwrap());
+    assert!(command.ends_with(&format!("proofmark explain --verbose {} {}", trees[0], trees[1])), "{command}");
+    let again = Command::new(env!("CARGO_BIN_EXE_proofmark")).args(["explain", trees[0], trees[1]]).output().unwrap();
+    assert_eq!(again.status.code(), Some(81));
+    let says = String::from_utf8_lossy(&again.stdout).into_owned();
+    assert!(says.contains("section .rodata") && says.contains("used by fixture::main"), "{says}");
+    fs::remove_dir_all(differ.trees[0].parent().unwrap()).unwrap();
 }
 
 #[test]
@@ -140,8 +150,9 @@ fn a_difference_that_one_factor_lets_in_is_blamed_on_that_factor() {
     // A device number is the file system's, and the machine leaves it alone.
     let dir = stamped(r#"{ use std::os::unix::fs::MetadataExt; std::fs::metadata("/src/build.rs").unwrap().dev() }"#);
     let Some(built) = double_build(dir.path()) else { return };
-    let Err(Error::Differ(_, blamed)) = built else { panic!("not refused: {built:?}") };
-    assert_eq!(blamed.origin, Origin::Factor(Factor::Place));
+    let Err(Error::Differ(differ)) = built else { panic!("not refused: {built:?}") };
+    assert_eq!(differ.blamed.origin, Origin::Factor(Factor::Place));
+    fs::remove_dir_all(differ.trees[0].parent().unwrap()).unwrap();
 }
 
 #[test]

@@ -287,7 +287,13 @@ fn a_bundle_that_is_not_made_of_its_inputs_is_refused_though_ci_signed_it(world:
     let forged = world.publish_as_ci(&published, serde_json::to_vec_pretty(&info).unwrap());
 
     let says = refused(world.reproduce(&[&forged]), 81, "not-reproduced");
-    assert!(says.contains("root/bin/tiny"), "{says}");
+    assert!(says.contains("root/bin/tiny: differs") && says.contains("function tiny::main: differs"), "{says}");
+    let command =
+        says.lines().find_map(|line| line.trim_start().strip_prefix("proofmark explain --verbose ")).expect("the command that tells more");
+    let paths: Vec<&str> = command.split(' ').collect();
+    let again = world.proofmark(&["explain", "--json", paths[0], paths[1]]);
+    let again: Value = serde_json::from_slice(&again.stdout).unwrap();
+    assert_eq!((&again["explanation"]["verified"], &again["refused"]["code"]), (&false.into(), &81.into()), "{again:#}");
     let kept = PathBuf::from(says.lines().find_map(|line| line.split("both are kept in ").nth(1)?.split(';').next()).unwrap());
     for side in ["published", "rebuilt"] {
         assert!(kept.join(side).join(&published.file).is_file(), "{side}");

@@ -129,6 +129,7 @@ fn missing() -> Vec<String> {
     let mut missing = Vec::new();
     for (tool, package) in [
         ("cc", "gcc"),
+        ("diffoscope", "diffoscope-minimal"),
         ("git", "git"),
         ("jq", "jq"),
         ("minisign", "minisign"),

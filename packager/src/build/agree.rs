@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::factors::Factor;
 use super::run::{How, Made, Site};
 use super::units::{self, Needs, Unit};
-use super::{Effort, Error, blame, closure};
+use super::{Effort, Error, blame, closure, keep};
 use crate::compare;
 use crate::graph::Artifacts;
 use crate::sandbox::Machine;
@@ -49,14 +49,12 @@ pub(super) fn agree(
         let second = run(name, &Factor::ALL, true)?;
         site.progress.step("comparing");
         let differs = |made: &Made| -> Result<bool, Error> {
-            Ok(!compare::compare(&outputs(&first.target), &outputs(&made.target))?.is_identical() || units::list(&made.target)? != units)
+            Ok(!compare::is_same(&outputs(&first.target), &outputs(&made.target))? || units::list(&made.target)? != units)
         };
         first.compiled.check_same(&second.compiled)?;
         if differs(&second)? {
-            let mut report = compare::compare(&outputs(&first.target), &outputs(&second.target))?;
-            report.blame = compare::blame(&first.target, &second.target)?;
             let blamed = blame::blame(site, needs, [&units, &units::list(&second.target)?], &Factor::ALL, &differs)?;
-            return Err(Error::Differ(Box::new(report), Box::new(blamed)));
+            return Err(Error::Differ(Box::new(keep::keep(site, [&first.target, &second.target], outputs, blamed)?)));
         }
         let have = text(&second)?;
         match &closure {

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::Blamed;
+use super::Differ;
 use crate::auditable::AuditableError;
-use crate::compare::{Cause, Kind, Report};
+use crate::compare::{self, Cause};
 use crate::config::ConfigError;
 use crate::environment::EnvironmentError;
-use crate::exit::{Exit, IoError, Refusal, Refuse};
+use crate::exit::{Exit, Explained, IoError, Refusal, Refuse};
 use crate::graph::GraphError;
 use crate::inputs::tree::TreeError;
 use crate::interrupt::Interrupted;
@@ -63,9 +63,9 @@ pub enum Error {
         /// The whole output.
         log: PathBuf,
     },
-    /// The two builds differ.
-    #[error("the two builds differ")]
-    Differ(Box<Report>, Box<Blamed>),
+    /// The two builds differ; both are kept.
+    #[error(transparent)]
+    Differ(Box<Differ>),
     /// Something tried to reach the Internet.
     #[error("the build asks for the Internet")]
     Internet(Vec<Asked>),
@@ -138,13 +138,7 @@ impl Refuse for Error {
                     .have(have)
                     .next("check out the commit that was built, or build this one: proofmark build --out DIR")
             }
-            Self::Differ(report, blamed) => {
-                let first = report.differences.first().map(|first| &first.path).or(blamed.units.first());
-                Refusal::new(Exit::Hash, "differ", "the two builds differ", first.map_or("", |path| path))
-                    .want("the same bytes from both builds")
-                    .have(format!("{}\n{blamed}", report.words()).trim_start())
-                    .next(advice(report))
-            }
+            Self::Differ(differ) => differ.refusal(),
             Self::Internet(asked) => Refusal::new(Exit::Usage, "internet", "the build asks for the Internet", first_crate(asked))
                 .want("a build from its declared inputs alone")
                 .have(list(asked))
@@ -190,13 +184,24 @@ fn list(asked: &[Asked]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The next step for the first difference that has a known cause.
-fn advice(report: &Report) -> &'static str {
-    let causes = report.differences.iter().filter_map(|difference| match difference.kind {
-        Kind::Bytes { cause, .. } => Some(cause),
-        Kind::OnlyFirst | Kind::OnlySecond => None,
-    });
-    causes.min_by_key(|cause| matches!(cause, Cause::Unknown | Cause::Identity)).unwrap_or(Cause::Unknown).advice()
+impl Refuse for Differ {
+    fn refusal(&self) -> Refusal {
+        let [first, second] = self.trees.each_ref().map(|tree| tree.display());
+        let more = format!("both builds are kept until you remove them: proofmark explain --verbose {first} {second}");
+        let refusal =
+            |subject: &str| Refusal::new(Exit::Hash, "differ", "the two builds differ", subject).want("the same bytes from both builds");
+        match &self.explanation {
+            Ok(explanation) => {
+                let subject = explanation.members.first().map(|first| &first.path).or(self.blamed.units.first());
+                let cause = explanation.causes.first().map_or(Cause::Unknown, |finding| finding.cause);
+                refusal(subject.map_or("", |path| path))
+                    .have(format!("{}\n{}", compare::short(explanation), self.blamed))
+                    .next(format!("{}\n{more}", cause.remedy()))
+                    .explained(Explained { text: String::new(), json: serde_json::to_value(explanation).unwrap_or_default() })
+            }
+            Err(error) => refusal("outputs").have(format!("{}\nwhat differs could not be told: {error}", self.blamed)).next(more),
+        }
+    }
 }
 
 /// Whether cargo's message means that Cargo.lock does not fit Cargo.toml. Either it says so, or it misses a crate in /vendor, which

@@ -9,6 +9,7 @@ mod adopt;
 mod approve;
 mod assign;
 mod build;
+mod explain;
 mod export;
 mod halt;
 mod head;
@@ -49,6 +50,7 @@ pub(crate) enum Command {
     Init(init::Arguments),
     Lock(lock::Arguments),
     Build(build::Arguments),
+    Explain(explain::Arguments),
     Sbom(sbom::Arguments),
     Key(key::Arguments),
     Trust(trust::Arguments),
@@ -87,6 +89,7 @@ impl Command {
             Self::Init(arguments) => init::run(arguments),
             Self::Lock(arguments) => lock::run(arguments),
             Self::Build(arguments) => build::run(arguments),
+            Self::Explain(arguments) => explain::run(arguments),
             Self::Sbom(arguments) => sbom::run(arguments),
             Self::Key(arguments) => key::run(arguments),
             Self::Trust(arguments) => trust::run(arguments),
@@ -114,6 +117,7 @@ impl Command {
             Self::Init(_) => false,
             Self::Lock(arguments) => arguments.json,
             Self::Build(arguments) => arguments.json,
+            Self::Explain(arguments) => arguments.json,
             Self::Sbom(arguments) => arguments.json,
             Self::Key(arguments) => arguments.is_json(),
             Self::Trust(arguments) => arguments.is_json(),

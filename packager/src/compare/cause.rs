@@ -4,119 +4,130 @@ use std::fmt;
 
 use serde::Serialize;
 
+mod find;
+mod guess;
+
+pub(super) use find::find;
+
 /// What is likely behind a difference.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Cause {
-    /// A path of the machine.
-    Path,
+    /// The source is another.
+    Source,
+    /// Settings of the release or files of the environment are others.
+    Configuration,
+    /// Compiler, linker or standard library are others.
+    Toolchain,
+    /// The same compiler was called otherwise.
+    Flags,
+    /// A variable of the environment.
+    Environment,
     /// The clock.
     Time,
-    /// Random numbers, addresses or the order of a hash map.
-    Random,
+    /// A path of the machine.
+    Path,
+    /// The user or the host.
+    UserHost,
+    /// Language and character set of the machine.
+    Locale,
     /// The number of processors.
     Processors,
-    /// Code came out in another order or form.
-    Code,
-    /// Only the identity of the file, which follows from the rest.
-    Identity,
+    /// An address in memory.
+    Address,
+    /// The same things in another order.
+    Order,
+    /// Random numbers.
+    Random,
     /// None of the known ones.
     Unknown,
+    /// Only what follows from a difference elsewhere.
+    Identity,
 }
 
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Path => "a path of the machine in the program (env!(\"OUT_DIR\"), file!(), a C compiler's __FILE__)",
-            Self::Time => "the clock: a build script, a macro or __DATE__ that writes the time of the build",
-            Self::Random => "randomness: a random number, an address, or the order of a HashMap, in a build script or macro",
-            Self::Processors => "the number of processors, asked for by a build script",
-            Self::Code => "generated code in another order: a HashMap or directory listing in a build script or macro",
-            Self::Identity => "the build id, which follows from a difference elsewhere",
-            Self::Unknown => "a build script or macro that uses clock, randomness, processor count or directory order",
-        })
-    }
+/// A likely cause and what speaks for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The cause.
+    pub cause: Cause,
+    /// The file in which it shows.
+    pub member: String,
+    /// Where in that file: a section, function, key or line.
+    pub place: Option<String>,
+    /// What is there on each side.
+    pub evidence: [Option<String>; 2],
+    /// The crate that brought it, if that can be told.
+    pub krate: Option<String>,
+    /// What usually removes it.
+    pub remedy: &'static str,
 }
 
 impl Cause {
+    /// All of them, the most telling first.
+    pub const ALL: [Self; 15] = [
+        Self::Source,
+        Self::Configuration,
+        Self::Toolchain,
+        Self::Flags,
+        Self::Environment,
+        Self::Time,
+        Self::Path,
+        Self::UserHost,
+        Self::Locale,
+        Self::Processors,
+        Self::Address,
+        Self::Order,
+        Self::Random,
+        Self::Unknown,
+        Self::Identity,
+    ];
+
     /// What usually removes it.
-    pub fn advice(self) -> &'static str {
+    pub fn remedy(self) -> &'static str {
         match self {
+            Self::Source => "compare the two commits (git diff), and build both sides from the one that was reviewed",
+            Self::Configuration => "compare proofmark.toml and the files it names in both commits; sign only the one that was reviewed",
+            Self::Toolchain => {
+                "build both from one proofmark.lock; where the operating system is the host's, with the compilers that buildinfo.json names"
+            }
+            Self::Flags => "build both with the flags that buildinfo.json records; keep RUSTFLAGS and CFLAGS out of the machine",
+            Self::Environment => "declare the variable under [build.env] of proofmark.toml, or keep the build script from reading it",
+            Self::Time => "take the time from SOURCE_DATE_EPOCH, which is the commit's, or leave it out",
             Self::Path => {
                 "keep that path out: include!() of a relative path instead of env!(\"OUT_DIR\") in a string, -ffile-prefix-map for C"
             }
-            Self::Time => "take the time from SOURCE_DATE_EPOCH, which is the commit's, or leave it out",
-            Self::Random => "use a fixed seed, and BTreeMap or sorted keys instead of HashMap, where code is generated",
+            Self::UserHost => "leave user and host out of the program; whoever needs them asks at run time",
+            Self::Locale => "set LC_ALL=C where the build script calls other programs, and sort by bytes",
             Self::Processors => "do not ask for the number of processors in a build script; ask at run time",
-            Self::Code => "sort what code is generated from: BTreeMap instead of HashMap, sorted directory listings",
-            Self::Identity | Self::Unknown => {
+            Self::Address => "do not write addresses, or hashes and orders that come from them; number things by their order of appearance",
+            Self::Order => "sort what code is generated from: BTreeMap instead of HashMap, sorted directory listings",
+            Self::Random => "use a fixed seed, and BTreeMap or sorted keys instead of HashMap, where code is generated",
+            Self::Unknown | Self::Identity => {
                 "make the build script or macro write the same bytes each time: no clock, no random numbers, sorted maps and listings"
             }
         }
     }
 }
 
-/// Guesses from the section and the strings on both sides.
-pub(super) fn guess(section: Option<&str>, strings: &[Option<String>; 2], same_size: bool) -> Cause {
-    if let [Some(a), Some(b)] = strings {
-        let both = |test: fn(&str) -> bool| test(a) && test(b);
-        if both(looks_like_time) {
-            return Cause::Time;
-        }
-        if both(|text| text.contains('/') && text.split('/').count() > 2) {
-            return Cause::Path;
-        }
-        if both(looks_random) {
-            return Cause::Random;
-        }
-        let (a, b) = (a.trim_start_matches(|c: char| !c.is_ascii_digit()), b.trim_start_matches(|c: char| !c.is_ascii_digit()));
-        if a.len() <= 3 && b.len() <= 3 && a.parse::<u16>().is_ok() && b.parse::<u16>().is_ok() {
-            return Cause::Processors;
-        }
-    }
-    match section {
-        Some(".note.gnu.build-id") => Cause::Identity,
-        Some(".text") if !same_size => Cause::Code,
-        _ => Cause::Unknown,
-    }
-}
-
-/// A clock time, a date, or seconds since 1970 of this century (ten digits that begin with 1 or 2, or finer units).
-fn looks_like_time(text: &str) -> bool {
-    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
-    let starts = (0..text.len()).filter(|&at| text.is_char_boundary(at) && (at == 0 || !text.as_bytes()[at - 1].is_ascii_digit()));
-    starts.map(|at| &text[at..]).any(|rest| {
-        let count = digits(rest);
-        let epoch = matches!(count, 10 | 13 | 16 | 19) && (rest.starts_with('1') || rest.starts_with('2'));
-        let clock = count == 2 && rest[2..].starts_with(':') && digits(&rest[3..]) == 2;
-        let date = count == 4 && rest[4..].starts_with('-') && digits(&rest[5..]) == 2;
-        epoch || clock || date
-    })
-}
-
-/// Hex of 16 digits or more, or a decimal number of more than 10 digits.
-fn looks_random(text: &str) -> bool {
-    text.split(|c: char| !c.is_ascii_hexdigit())
-        .any(|word| word.len() >= 16 || (word.len() > 10 && word.bytes().all(|b| b.is_ascii_digit())))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_usual_leaks_are_told_apart() {
-        for (a, b, want) in [
-            ("built 2026-11-23 10:00:01", "built 2026-11-23 10:00:05", Cause::Time),
-            ("STAMP=1795392001123456789;", "STAMP=1795392005123456789;", Cause::Time),
-            ("/tmp/a/src/main.rs", "/tmp/bb/src/main.rs", Cause::Path),
-            ("seed 9f86d081884c7d65", "seed 60303ae22b998861", Cause::Random),
-            ("cpus=2", "cpus=1", Cause::Processors),
-            ("alpha", "beta", Cause::Unknown),
-        ] {
-            assert_eq!(guess(Some(".rodata"), &[Some(a.into()), Some(b.into())], true), want, "{a}");
-        }
-        assert_eq!(guess(Some(".note.gnu.build-id"), &[None, None], true), Cause::Identity);
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Source => "another source: the code itself was changed",
+            Self::Configuration => "another configuration: proofmark.toml, or a file of the environment",
+            Self::Toolchain => "another compiler, linker or C library",
+            Self::Flags => "other flags, features or another profile for the same compiler",
+            Self::Environment => "an environment variable that a build script, env!() or a macro reads",
+            Self::Time => "the clock: a build script, a macro or __DATE__ that writes the time of the build",
+            Self::Path => "a path of the machine in the program (env!(\"OUT_DIR\"), file!(), a C compiler's __FILE__)",
+            Self::UserHost => "the user or host name of the machine that built",
+            Self::Locale => "the locale: language, character set or sorting of the machine that built",
+            Self::Processors => "the number of processors, asked for by a build script",
+            Self::Address => "an address in memory, which address space layout randomisation changes with each run",
+            Self::Order => "the same things in another order: a HashMap or directory listing in a build script or macro",
+            Self::Random => "randomness: a random number or the seed of a hash, in a build script or macro",
+            Self::Unknown => "a build script or macro that uses clock, randomness, processor count or directory order",
+            Self::Identity => "the build id or another part that follows from a difference elsewhere",
+        })
     }
 }

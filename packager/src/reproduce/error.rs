@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use proofmark_core::Digest;
 
 use super::confirm::Doubt;
+use crate::compare::{self, CompareError, Explanation};
 use crate::environment::EnvironmentError;
-use crate::exit::{Exit, IoError, Refusal, Refuse};
+use crate::exit::{Exit, Explained, IoError, Refusal, Refuse};
 use crate::inputs::Input;
 use crate::inputs::tree::TreeError;
 use crate::interrupt::Interrupted;
@@ -70,9 +71,11 @@ pub enum ReproduceError {
         want: Digest,
         /// The rebuilt one.
         have: Digest,
-        /// What differs, in words.
-        report: String,
-        /// Where both are kept.
+        /// What differs, and why it probably does; or why that could not be told.
+        explanation: Box<Result<Explanation, CompareError>>,
+        /// The two, kept: the published one first.
+        bundles: Box<[PathBuf; 2]>,
+        /// Where both are kept, each with its buildinfo.
         kept: PathBuf,
     },
     /// The builder's own sources do not say the same.
@@ -114,11 +117,23 @@ impl Refuse for ReproduceError {
                     .have(have)
                     .next("nothing was built; try another mirror, and tell your security team")
             }
-            Self::Differs { want, have, report, kept } => {
-                Refusal::new(Exit::Hash, "not-reproduced", "the rebuilt bundle is not the published one", kept.display())
-                    .want(format!("sha256 {want}"))
-                    .have(format!("sha256 {have}\n{report}"))
-                    .next(format!("both are kept in {}; nobody should sign this bundle before the difference is understood", kept.display()))
+            Self::Differs { want, have, explanation, bundles, kept } => {
+                let [first, second] = bundles.each_ref().map(|path| path.display());
+                let refusal = |report: String| {
+                    Refusal::new(Exit::Hash, "not-reproduced", "the rebuilt bundle is not the published one", kept.display())
+                        .want(format!("sha256 {want}"))
+                        .have(format!("sha256 {have}\n{report}"))
+                        .next(format!(
+                            "both are kept in {}; nobody should sign this bundle before the difference is understood\n\
+                             proofmark explain --verbose {first} {second}",
+                            kept.display()
+                        ))
+                };
+                match &**explanation {
+                    Ok(explanation) => refusal(compare::short(explanation))
+                        .explained(Explained { text: String::new(), json: serde_json::to_value(explanation).unwrap_or_default() }),
+                    Err(error) => refusal(format!("what differs could not be told: {error}")),
+                }
             }
             Self::Unconfirmed(doubts) => {
                 Refusal::new(Exit::Hash, "unconfirmed", "your own sources do not confirm what the release was built from", doubts.len())
