@@ -3,6 +3,7 @@
 //! It says nothing that the core has not verified in the repository just now.
 
 use std::io::Cursor;
+use std::time::{Duration, Instant};
 
 use proofmark_core::head::{Head, IndexPin};
 use proofmark_core::index::Pin;
@@ -12,10 +13,11 @@ use proofmark_core::{Reason, Time, limits};
 
 use crate::builders;
 use crate::exit::{Exit, Refusal, Refuse};
-use crate::halts;
 use crate::keys::SecretKey;
 use crate::repository::{Repository, RepositoryError};
 use crate::signing::{Signer, SigningError};
+use crate::store::StoreError;
+use crate::{halts, interrupt};
 
 /// No head was published.
 #[derive(Debug, thiserror::Error)]
@@ -48,20 +50,54 @@ impl Refuse for HeadError {
     }
 }
 
+/// How long another writer's claim on the next version is respected (in a store without a lock) before its version is left to it.
+const CLAIM: Duration = Duration::from_secs(5);
+/// Between two looks at what the other writer has done.
+const LOOK: Duration = Duration::from_millis(200);
+
 /// Signs and publishes the next head, valid from `now` for `seconds`.
 ///
 /// # Errors
 /// [`Reason::Clock`] when `now` is before the newest head: hosts would refuse it.
 pub fn publish(repository: &Repository, key: &SecretKey, now: Time, seconds: i64) -> Result<Verified<Head>, HeadError> {
-    let trust = repository.trust();
-    let signer = Signer::new(trust, Kind::Head, key)?;
+    let signer = Signer::new(repository.trust(), Kind::Head, key)?;
     let _lock = repository.lock()?;
     let published = repository.published()?.ok_or(HeadError::NoIndex)?;
     for group in published.groups.values() {
-        builders::check(repository, trust, group)?;
+        builders::check(repository, repository.trust(), group)?;
     }
-    let index = published.index;
-    let (newest, before) = repository.newest_head()?;
+    let begin = Instant::now();
+    let (mut now, mut version) = (now, 0);
+    loop {
+        let (newest, before) = repository.newest_head()?;
+        // A version that was claimed by a writer who never came back stays a hole: hosts ask that heads rise, not that they count.
+        version = version.max(newest + 1);
+        match write(repository, &signer, version, before, now, seconds) {
+            Err(HeadError::Repository(RepositoryError::Claimed { .. } | RepositoryError::Different { .. })) => {
+                interrupt::check().map_err(StoreError::from).map_err(RepositoryError::from)?;
+                std::thread::sleep(LOOK);
+                // What the other writer has issued meanwhile is not in this one's future.
+                let (newest, other) = repository.newest_head()?;
+                now = other.map_or(now, |other| now.max(other.issued));
+                if newest < version && begin.elapsed() > CLAIM {
+                    version += 1;
+                }
+            }
+            other => return other,
+        }
+    }
+}
+
+fn write(
+    repository: &Repository,
+    signer: &Signer<'_>,
+    version: u64,
+    before: Option<Verified<Head>>,
+    now: Time,
+    seconds: i64,
+) -> Result<Verified<Head>, HeadError> {
+    let trust = repository.trust();
+    let index = repository.published()?.ok_or(HeadError::NoIndex)?.index;
     // What a key signed that was taken away since, with whatever clock, is no floor any more: hosts say the same.
     let before = before.filter(|before| before.signers().iter().all(|key| trust.roles.head.has_key(key)));
     if let Some(before) = &before
@@ -70,10 +106,10 @@ pub fn publish(repository: &Repository, key: &SecretKey, now: Time, seconds: i64
         let want = format!("{} or later, when head {} was issued", before.issued, before.version);
         return Err(proofmark_core::Refusal::new(Reason::Clock, "this machine's clock", want, now).into());
     }
-    let version = newest + 1;
+    let file = file_name(Kind::Head, version);
     if version > limits::INTEGER {
         let want = format!("a version of at most {}", limits::INTEGER);
-        return Err(proofmark_core::Refusal::new(Reason::Limit, format_args!("head/{newest}.head.json"), want, version).into());
+        return Err(proofmark_core::Refusal::new(Reason::Limit, file, want, version).into());
     }
     let head = Head {
         format: 1,
@@ -87,7 +123,7 @@ pub fn publish(repository: &Repository, key: &SecretKey, now: Time, seconds: i64
         halts: halts::in_force(repository)?.into_iter().map(|halt| halt.digest).collect(),
     };
     let bytes = json::print(&head);
-    let signature = signer.sign(Kind::Head, Some(version), &file_name(Kind::Head, version), &mut Cursor::new(&bytes))?;
+    let signature = signer.sign(Kind::Head, Some(version), &file, &mut Cursor::new(&bytes))?;
     let file = SignedFile { bytes, signatures: vec![(signer.name().clone(), signature)] };
     let check = |file: &SignedFile| Head::verify(trust, version, file).map(drop);
     repository.write_signed(Kind::Head.word(), Kind::Head, version, &file, &check)?;

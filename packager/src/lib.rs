@@ -27,6 +27,7 @@ pub mod digest;
 pub mod environment;
 pub mod exit;
 pub mod files;
+pub mod gc;
 pub mod graph;
 pub mod halts;
 pub mod head;

@@ -19,7 +19,7 @@ use proofmark_core::{Digest, Reason, limits};
 use crate::halts;
 use crate::sbom;
 use crate::signing;
-use crate::store::{Lock, Store, Stored};
+use crate::store::{Lock, ROUNDS, Store, StoreError, Stored};
 
 mod error;
 mod paths;
@@ -63,6 +63,7 @@ impl Repository {
         if let Some(there) = store.read(&path, limits::TRUST)? {
             return Err(RepositoryError::Different { path, there: Digest::of(&there), new: trust.digest() });
         }
+        claim(&*store, &path, bytes)?;
         for (name, signature) in signatures {
             // No trust document was there, so that a signature can only be one of an attempt that was cut off.
             store.replace(&format!("{path}.{name}.minisig"), signature)?;
@@ -124,9 +125,31 @@ impl Repository {
         Ok(self.store.lock()?)
     }
 
-    /// Highest version of which there is a document in the kind's directory; 0 where there is none.
+    /// Highest version of which there is a document of this kind; 0 where there is none.
+    ///
+    /// `latest` says where to begin to look, so that the cost does not grow with history; versions of an index have no hole. A hint that
+    /// leads nowhere costs a listing.
     pub fn newest(&self, kind: Kind) -> Result<u64, RepositoryError> {
-        Ok(versions(&self.store.list(kind.word())?, kind).last().copied().unwrap_or(0))
+        let hint = self.store.read("latest", limits::LATEST)?.and_then(|bytes| json::parse::<Latest>(&bytes, "latest").ok());
+        let hint = hint.map_or(0, |latest| match kind {
+            Kind::Index => latest.index,
+            Kind::Head => latest.head,
+            _ => 0,
+        });
+        if hint == 0 || !self.store.exists(&document_path(kind, hint))? {
+            return Ok(versions(&self.store.list(kind.word())?, kind).last().copied().unwrap_or(0));
+        }
+        let mut newest = hint;
+        for next in hint + 1.. {
+            let path = document_path(kind, next);
+            if self.store.exists(&path)? {
+                newest = next;
+            } else if !self.store.exists(&format!("{path}.claim"))? {
+                // A head that was claimed and never written leaves a hole.
+                break;
+            }
+        }
+        Ok(newest)
     }
 
     /// Versions of all proposals, ascending.
@@ -251,6 +274,7 @@ impl Repository {
         {
             return Err(RepositoryError::Different { path: path.into(), there: Digest::of(there), new: Digest::of(&file.bytes) });
         }
+        claim(&*self.store, path, &file.bytes)?;
         for (key, signature) in &file.signatures {
             let mut bytes = || Ok(Box::new(Cursor::new(file.bytes.clone())) as Box<dyn Stored>);
             self.write_signature(path, kind, version, key, signature, there.is_some(), &mut bytes)?;
@@ -285,6 +309,7 @@ impl Repository {
         {
             return Err(RepositoryError::Different { path, there: Digest::of(&there), new: next.digest() });
         }
+        claim(&*self.store, &path, &file.bytes)?;
         for (key, signature) in &file.signatures {
             let trust: &Trust = if self.trust().roles.trust.has_key(key) { self.trust() } else { next };
             let slot = Slot { trust, role: &trust.roles.trust, kind: Kind::Trust, version: Some(next.version), path: &path };
@@ -325,20 +350,20 @@ impl Repository {
 
     /// Computes `latest` from what is there and puts it in place: the step that publishes.
     ///
-    /// Needs no lock: whoever writes looks again afterwards, so that the last of several writers leaves what all of them have written.
+    /// Needs no lock, and never goes back: what others have written meanwhile makes it look again.
     pub fn update_latest(&self) -> Result<Latest, RepositoryError> {
-        const ROUNDS: usize = 16;
-        let mut latest = self.compute_latest()?;
         for _ in 0..ROUNDS {
+            // First what is there, then what it is to be: whoever puts an older answer in place of a newer one has read before it.
+            let there = self.store.read_stamped("latest", limits::LATEST)?;
+            let latest = self.compute_latest()?;
             let bytes = json::print(&latest);
             json::parse::<Latest>(&bytes, "latest")?;
-            if self.store.read("latest", limits::LATEST)?.is_some_and(|there| there == bytes) {
-                break;
+            let is_new = there.as_ref().is_none_or(|(there, _)| *there != bytes);
+            if !is_new || self.store.swap("latest", &bytes, there.map(|(_, stamp)| stamp).as_ref())? {
+                return Ok(latest);
             }
-            self.store.replace("latest", &bytes)?;
-            latest = self.compute_latest()?;
         }
-        Ok(latest)
+        Err(StoreError::Raced("latest".into()).into())
     }
 
     fn compute_latest(&self) -> Result<Latest, RepositoryError> {
@@ -377,6 +402,15 @@ fn trust_file(store: &dyn Store, version: u64) -> Result<Option<SignedFile>, Rep
         }
     }
     Ok(Some(SignedFile { bytes, signatures }))
+}
+
+/// Takes the right to write a document, before its first signature is written.
+pub(crate) fn claim(store: &dyn Store, path: &str, bytes: &[u8]) -> Result<(), RepositoryError> {
+    let new = Digest::of(bytes);
+    match store.claim(path, new)? {
+        None => Ok(()),
+        Some(there) => Err(RepositoryError::Claimed { path: path.into(), there, new }),
+    }
 }
 
 pub(crate) fn create_same(store: &dyn Store, path: &str, bytes: &[u8]) -> Result<(), RepositoryError> {

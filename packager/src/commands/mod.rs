@@ -11,6 +11,7 @@ mod assign;
 mod build;
 mod explain;
 mod export;
+mod gc;
 mod halt;
 mod head;
 mod host;
@@ -70,6 +71,7 @@ pub(crate) enum Command {
     Resume(resume::Arguments),
     Adopt(adopt::Arguments),
     Log(log::Arguments),
+    Gc(gc::Arguments),
 }
 
 /// What a command has to say when all is well.
@@ -109,6 +111,7 @@ impl Command {
             Self::Resume(arguments) => resume::run(arguments),
             Self::Adopt(arguments) => adopt::run(arguments),
             Self::Log(arguments) => log::run(arguments),
+            Self::Gc(arguments) => gc::run(arguments),
         }
     }
 
@@ -137,6 +140,7 @@ impl Command {
             Self::Resume(arguments) => arguments.propose.json,
             Self::Adopt(arguments) => arguments.propose.json,
             Self::Log(arguments) => arguments.json,
+            Self::Gc(arguments) => arguments.json,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use proofmark::exit::{Exit, IoContext, Refusal, Refuse};
 use proofmark::keys::{self, KeyError, SecretKey};
 use proofmark::repository::Repository;
-use proofmark::store::Directory;
+use proofmark::store;
 use proofmark::text;
 use proofmark_core::Digest;
 
@@ -16,7 +16,7 @@ const PASSWORD: &str = "PROOFMARK_KEY_PASSWORD";
 /// `--repository` and the pin of its first trust document.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RepositoryArguments {
-    /// Directory of the release repository
+    /// The release repository: a directory, or s3://BUCKET/PREFIX
     #[arg(long, value_name = "DIR", env = "PROOFMARK_REPOSITORY")]
     pub(crate) repository: PathBuf,
     /// SHA-256 of trust/1.trust.json, as you were given it [default: what the directory holds; it is shown]
@@ -27,8 +27,8 @@ pub(crate) struct RepositoryArguments {
 impl RepositoryArguments {
     /// Opens the repository. The words say which trust was believed when none was pinned.
     pub(crate) fn open(&self, words: &mut String) -> Result<Repository, Refusal> {
-        let repository =
-            Repository::open(Box::new(Directory::new(&self.repository)), self.trust_sha256).map_err(|error| error.refusal())?;
+        let store = store::open(&self.repository).map_err(|error| error.refusal())?;
+        let repository = Repository::open(store, self.trust_sha256).map_err(|error| error.refusal())?;
         if self.trust_sha256.is_none() {
             *words += &format!("trust: sha256 {}, not pinned: compare it, and set PROOFMARK_TRUST\n", repository.first_trust());
         }

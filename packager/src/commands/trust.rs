@@ -8,7 +8,7 @@ use proofmark::ceremony::{self, Member, Party};
 use proofmark::exit::{Refusal, Refuse};
 use proofmark::keys;
 use proofmark::repository::Repository;
-use proofmark::store::Directory;
+use proofmark::store;
 use proofmark_core::name::Name;
 use serde_json::json;
 
@@ -47,7 +47,7 @@ enum Command {
     --builder carol:carol-1=keys/carol-1.pub --builder dave:dave-1=keys/dave-1.pub --threshold builders=2 \\\n    \
     --head clock:head-1=keys/head-1.pub --sign keys/root-1.key")]
 struct Init {
-    /// Directory of the new repository
+    /// The new repository: a directory, or s3://BUCKET/PREFIX
     #[arg(long, value_name = "DIR", env = "PROOFMARK_REPOSITORY")]
     repository: PathBuf,
     /// Signs trust documents; keep it offline
@@ -141,8 +141,8 @@ fn init(init: &Init) -> Result<Done, Refusal> {
     let (trust, bytes) = ceremony::first_trust(id, &members, &thresholds).map_err(|error| error.refusal())?;
     let owners = init.keys.load()?;
     let signatures = ceremony::sign(&trust, &bytes, &owners).map_err(|error| error.refusal())?;
-    let repository =
-        Repository::create(Box::new(Directory::new(&init.repository)), &bytes, &signatures).map_err(|error| error.refusal())?;
+    let store = store::open(&init.repository).map_err(|error| error.refusal())?;
+    let repository = Repository::create(store, &bytes, &signatures).map_err(|error| error.refusal())?;
     let digest = repository.first_trust();
     let place = shown(&init.repository);
     let words = format!(

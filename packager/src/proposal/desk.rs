@@ -13,7 +13,7 @@ use proofmark_core::{Digest, limits};
 
 use super::{ProposalError, Subject};
 use crate::repository::signatures::{self, Slot};
-use crate::repository::{Repository, RepositoryError, create_same};
+use crate::repository::{Repository, RepositoryError, claim, create_same};
 use crate::store::{Directory, Store, Stored};
 
 /// The places where one may look for a proposal, and the one where what is new is put.
@@ -158,6 +158,7 @@ impl<'a> Desk<'a> {
             create_same(store, &format!("{directory}{name}"), bytes)?;
         }
         let path = format!("{directory}{}", subject.file());
+        claim(store, &path, &file.bytes)?;
         let visible = store.read(&path, limits::INDEX).map_err(RepositoryError::from)?.is_some();
         for (key, signature) in &file.signatures {
             let judge = judges.iter().find(|(_, role)| role.has_key(key));

@@ -39,6 +39,16 @@ pub enum RepositoryError {
         /// The repository.
         place: String,
     },
+    /// Another writer has begun to write another document of that name, into a store without a lock.
+    #[error("{path}: claimed for {there}")]
+    Claimed {
+        /// Its path.
+        path: String,
+        /// Digest of the other document.
+        there: String,
+        /// Digest of what was to be written.
+        new: Digest,
+    },
     /// A file of that name has other bytes.
     #[error("{path}: exists with other content")]
     Different {
@@ -73,6 +83,18 @@ impl Refuse for RepositoryError {
                 );
                 missing.refusal().next(next)
             }
+            Self::Claimed { path, there, new } => Refusal::new(
+                Exit::Rollback,
+                "claimed",
+                "another writer has begun to publish another document of this name",
+                path,
+            )
+            .want(format!("nobody, or a writer of sha256 {new}"))
+            .have(format!("a claim for sha256 {there}"))
+            .next(format!(
+                "wait for the other writer, then look what there is. If it was cut off: run its command again, or, when nobody will,\n\
+                         remove {path}.claim, and call again"
+            )),
             Self::Different { path, there, new } => {
                 Refusal::new(Exit::Rollback, "already-written", "a file of a repository is written once and never changed", path)
                     .want(format!("no file, or sha256 {new}"))

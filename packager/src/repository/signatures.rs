@@ -8,7 +8,7 @@ use proofmark_core::trust::{Role, Trust};
 use proofmark_core::{Reason, limits};
 
 use super::RepositoryError;
-use crate::store::{Store, Stored};
+use crate::store::{Store, StoreError, Stored};
 
 /// What a signature is bound to.
 pub(crate) struct Slot<'a> {
@@ -55,10 +55,10 @@ pub(crate) fn place(
 ) -> Result<(), RepositoryError> {
     let Slot { trust, role, kind, version, path } = slot;
     let place = format!("{path}.{key}.minisig");
-    let Some(there) = store.read(&place, limits::SIGNATURE)? else {
-        store.create(&place, &mut &*signature)?;
+    if store.create(&place, &mut &*signature)? {
         return Ok(());
-    };
+    }
+    let Some((there, stamp)) = store.read_stamped(&place, limits::SIGNATURE)? else { return Err(StoreError::Raced(place).into()) };
     if there == signature {
         return Ok(());
     }
@@ -68,6 +68,7 @@ pub(crate) fn place(
     match signature::verify_signatures(trust, role, &comment, file, &candidates, &mut content()?, &|_, _| Ok(())) {
         Ok(_) => Ok(()),
         Err(refusal) if visible || refusal.reason() == Reason::Io => Err(refusal.into()),
-        Err(_) => Ok(store.replace(&place, signature)?),
+        Err(_) if store.swap(&place, signature, Some(&stamp))? => Ok(()),
+        Err(_) => Err(StoreError::Raced(place).into()),
     }
 }

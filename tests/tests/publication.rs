@@ -1,0 +1,384 @@
+//! ATTACKS 40, 41, 43: publication into directories and object stores. A writer that is cut off at any operation leaves what every poller
+//! can use and what the next run completes; of two publishers one wins, and nothing is lost.
+
+use object_store::memory::InMemory;
+use proofmark::exit::Refuse;
+use proofmark::gc::{self, Policy};
+use proofmark::keys::{self, SecretKey};
+use proofmark::proposal::{self, Desk};
+use proofmark::repository::Repository;
+use proofmark::store::{Directory, Found, Lock, Objects, Stamp, Store, StoreError, Stored};
+use proofmark::{clock, head};
+use proofmark_core::group::Mode;
+use proofmark_core::{Digest, Kind, json};
+use proofmark_tests::s3::{S3, upload};
+use proofmark_tests::world::{GROUP, HOST};
+use proofmark_tests::{Bundle, Host, Outcome, World, binary};
+use std::cell::Cell;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Fails one of the operations that change something, before or after it has happened; then all that follow, as if the process were gone.
+struct Faulty {
+    store: Rc<dyn Store>,
+    operations: Rc<Cell<usize>>,
+    fail_at: usize,
+    is_after: bool,
+}
+
+impl Faulty {
+    fn change<T>(&self, mut operation: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let number = self.operations.replace(self.operations.get() + 1);
+        let gone = || StoreError::Object { path: "injected".into(), why: format!("cut off at operation {number}") };
+        if number == self.fail_at && self.is_after {
+            operation()?;
+        }
+        if number >= self.fail_at { Err(gone()) } else { operation() }
+    }
+}
+
+impl Store for Faulty {
+    fn place(&self) -> String {
+        self.store.place()
+    }
+    fn read(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.read(path, limit)
+    }
+    fn open(&self, path: &str) -> Result<Option<Box<dyn Stored>>, StoreError> {
+        self.store.open(path)
+    }
+    fn create(&self, path: &str, content: &mut dyn Read) -> Result<bool, StoreError> {
+        self.change(|| self.store.create(path, content))
+    }
+    fn read_stamped(&self, path: &str, limit: usize) -> Result<Option<(Vec<u8>, Stamp)>, StoreError> {
+        self.store.read_stamped(path, limit)
+    }
+    fn swap(&self, path: &str, bytes: &[u8], stamp: Option<&Stamp>) -> Result<bool, StoreError> {
+        self.change(|| self.store.swap(path, bytes, stamp))
+    }
+    fn exists(&self, path: &str) -> Result<bool, StoreError> {
+        self.store.exists(path)
+    }
+    fn list(&self, directory: &str) -> Result<Vec<String>, StoreError> {
+        self.store.list(directory)
+    }
+    fn walk(&self, directory: &str) -> Result<Vec<Found>, StoreError> {
+        self.store.walk(directory)
+    }
+    fn remove(&self, path: &str) -> Result<(), StoreError> {
+        self.change(|| self.store.remove(path))
+    }
+    fn claim(&self, path: &str, digest: Digest) -> Result<Option<String>, StoreError> {
+        self.change(|| self.store.claim(path, digest))
+    }
+    fn lock(&self) -> Result<Box<dyn Lock>, StoreError> {
+        self.change(|| self.store.lock())
+    }
+}
+
+/// A store that several repositories of one test look at.
+struct Shared(Rc<dyn Store>);
+
+impl Shared {
+    fn faulty(&self, operations: &Rc<Cell<usize>>, fail_at: usize, is_after: bool) -> Box<dyn Store> {
+        Box::new(Faulty { store: self.0.clone(), operations: operations.clone(), fail_at, is_after })
+    }
+    fn whole(&self) -> Box<dyn Store> {
+        self.faulty(&Rc::default(), usize::MAX, false)
+    }
+}
+
+/// A key of the world as a file, for the packager.
+fn key(world: &World, name: &str) -> SecretKey {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("key");
+    std::fs::write(&path, world.key(name).sk.to_box(None).unwrap().into_string()).unwrap();
+    keys::load_secret(&path, &mut |_| unreachable!()).unwrap()
+}
+
+const BUILDINFO: &[u8] = include_bytes!("../fixtures/buildinfo.json");
+
+/// A bundle as the packager makes one: its manifest names a buildinfo.
+fn bundle(world: &World) -> Bundle {
+    let mut manifest = world.manifest(&["report"]);
+    manifest.buildinfo = Digest::of(BUILDINFO);
+    world.bundle_of(manifest, world.members())
+}
+
+/// [`World::standard`] with such a bundle, and what belongs beside it.
+fn world() -> World {
+    let mut world = World::new();
+    let bundle = bundle(&world);
+    world.publish_bundle(&bundle, &["ci-1"]);
+    let path = format!("bundles/{}/{}", Digest::of(&bundle.bytes), bundle.file().replace(".tar.zst", ""));
+    world.write(&format!("{path}.buildinfo.json"), BUILDINFO);
+    let sbom = proofmark::repository::sbom_path(Digest::of(&bundle.bytes), &bundle.file());
+    world.write(&sbom, &proofmark::sbom::sbom(BUILDINFO, &bundle.file()).unwrap());
+    let group = world.group(&bundle);
+    world.publish_index(&[group], |_| {}, &["ci-1", "alice-1"]);
+    world.publish_head(|_| {}, &["head-1"]);
+    world
+}
+
+/// A proposal of the next index as it comes by mail: both signatures there. `seconds` makes it another one.
+fn mailed(world: &World, seconds: u64) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let mut group = world.group(&bundle(world));
+    group.freshness.restart_seconds = seconds;
+    let index = world.draft_index(std::slice::from_ref(&group), |_| {});
+    let (bytes, name) = (json::print(&index), format!("{}.index.json", index.version));
+    let comment = world.comment(Kind::Index, Some(index.version), &name);
+    for signer in ["ci-1", "alice-1"] {
+        std::fs::write(dir.path().join(format!("{name}.{signer}.minisig")), world.sign(signer, &comment, &bytes)).unwrap();
+    }
+    std::fs::write(dir.path().join(name), bytes).unwrap();
+    let file = json::print(&group);
+    std::fs::write(dir.path().join(format!("{}.group.json", Digest::of(&file))), file).unwrap();
+    dir
+}
+
+/// Whatever `latest` names is whole, and so is every index that lies there: what a poller may see at this moment.
+fn check_view(store: &Shared, least: (u64, u64)) -> (u64, u64) {
+    let latest: proofmark_core::latest::Latest = json::parse(&store.0.read("latest", 1024).unwrap().unwrap(), "latest").unwrap();
+    let repository = Repository::open(store.whole(), None).unwrap();
+    for version in 1..=latest.index.max(repository.newest(Kind::Index).unwrap()) {
+        repository.published_version(version).unwrap();
+    }
+    let (newest, head) = repository.newest_head().unwrap();
+    assert!(newest >= latest.head, "latest names a head that is there");
+    assert!(head.is_some(), "the newest head verifies");
+    let view = (latest.index, latest.head);
+    assert!(view.0 >= least.0 && view.1 >= least.1, "latest went back from {least:?} to {view:?}");
+    view
+}
+
+/// The same world with three indexes: bundle 1 is replaced by 2, and that by 3, with a way back to 1.
+fn history() -> (World, [Bundle; 3]) {
+    let mut world = World::new();
+    let bundles = ["one", "two", "three"].map(|argument| {
+        let mut manifest = world.manifest(&["report", argument]);
+        manifest.buildinfo = Digest::of(BUILDINFO);
+        world.bundle_of(manifest, world.members())
+    });
+    for (number, bundle) in bundles.iter().enumerate() {
+        world.publish_bundle(bundle, &["ci-1"]);
+        let mut group = world.group(bundle);
+        if number > 0 {
+            group.mode = Mode::Upgrade;
+            group.from = vec![Digest::of(&bundles[number - 1].bytes)];
+        }
+        if number == 2 {
+            group.rollback_targets = vec![Digest::of(&bundles[0].bytes)];
+        }
+        world.publish_index(&[group], |_| {}, &["ci-1", "alice-1"]);
+        world.publish_head(|_| {}, &["head-1"]);
+    }
+    (world, bundles)
+}
+
+#[test]
+fn gc_removes_what_no_kept_index_names_and_nothing_that_may_still_be_asked_for() {
+    let (world, bundles) = history();
+    let [one, two, three] = bundles.each_ref().map(|bundle| format!("bundles/{}/", Digest::of(&bundle.bytes)));
+    // An open proposal names a bundle that no index has; a closed one is history; inputs of a needed bundle and of none.
+    let mail = mailed(&world, 700_000);
+    for entry in Directory::new(mail.path()).walk("").unwrap() {
+        world.write(&format!("proposals/4/{}", entry.path), &std::fs::read(mail.path().join(&entry.path)).unwrap());
+    }
+    let proposed = format!("bundles/{}/", Digest::of(&bundle(&world).bytes));
+    world.publish_bundle(&bundle(&world), &["ci-1"]);
+    world.write("proposals/2/2.index.json", b"{}");
+    let used = std::str::from_utf8(BUILDINFO).unwrap().split("\"sha256\": \"").nth(1).unwrap()[..64].to_owned();
+    world.write(&format!("inputs/{used}"), b"");
+    world.write(&format!("inputs/{}.tar.zst", Digest::of(b"old")), b"");
+    world.write("bundles/README", b"not ours");
+    world.write(&format!("{}{}", three, bundles[2].file().replace(".tar.zst", ".buildinfo.json")), BUILDINFO);
+
+    let objects = Objects::new(Box::new(InMemory::new()), "repository".into(), "memory".into()).unwrap();
+    upload(world.path(), &objects);
+    for store in [Rc::new(objects) as Rc<dyn Store>, Rc::new(Directory::new(world.path()))].map(Shared) {
+        let repository = Repository::open(store.whole(), None).unwrap();
+        let later = clock::now().unwrap().plus(60);
+        let young = Policy { indexes: 1, heads: 1, seconds: 3600 };
+        assert_eq!(gc::find(&repository, young, later).unwrap(), [], "somebody may be about to name what is young");
+        let keep_all = Policy { indexes: 3, heads: 3, seconds: 30 };
+        let all: Vec<String> = gc::find(&repository, keep_all, later).unwrap().into_iter().map(|found| found.path).collect();
+        assert_eq!(all, ["proposals/2/2.index.json".to_owned(), format!("inputs/{}.tar.zst", Digest::of(b"old"))]);
+
+        let found = gc::find(&repository, Policy { indexes: 1, ..young_of(30) }, later).unwrap();
+        let paths: Vec<&str> = found.iter().map(|found| found.path.as_str()).collect();
+        let has = |start: &str| paths.iter().any(|path| path.starts_with(start));
+        assert!(has(&two) && has("index/1.") && has("index/2.") && has("head/1.") && has("proposals/2/"), "{paths:#?}");
+        for kept in [
+            &one,
+            &three,
+            &proposed,
+            "index/3.",
+            "head/3.",
+            "proposals/4/",
+            "trust/",
+            "latest",
+            &format!("inputs/{used}"),
+            "bundles/README",
+        ] {
+            assert!(!has(kept), "{kept}");
+        }
+        let at = |path: &str| paths.iter().position(|other| *other == path).unwrap();
+        assert!(at("index/1.index.json") < at("index/1.index.json.ci-1.minisig"), "no document is seen without its signatures");
+
+        // Cut off at any operation, the next run completes it.
+        let mut fail_at = 0;
+        loop {
+            let cut = Repository::open(store.faulty(&Rc::default(), fail_at, false), None).unwrap();
+            let found = gc::find(&repository, young_of(30), later).unwrap();
+            fail_at += 7;
+            if gc::remove(&cut, &found).is_ok() {
+                break;
+            }
+            assert_eq!(repository.published_version(3).unwrap().groups.len(), 1);
+        }
+        assert_eq!(gc::find(&repository, young_of(30), later).unwrap(), []);
+        assert_eq!(repository.newest(Kind::Index).unwrap(), 3);
+    }
+    let host = Host::of(&world);
+    host.update().ok();
+}
+
+/// The narrowest policy, for what is older than so many seconds.
+fn young_of(seconds: i64) -> Policy {
+    Policy { indexes: 1, heads: 1, seconds }
+}
+
+/// Index 2, then a head for it.
+fn publish(store: Box<dyn Store>, mail: &Path, key: &SecretKey) -> Result<(), String> {
+    let words = |refusal: &dyn Refuse| refusal.refusal().to_string();
+    let repository = Repository::open(store, None).map_err(|error| words(&error))?;
+    {
+        let _lock = repository.lock().map_err(|error| words(&error))?;
+        proposal::publish(&Desk::new(&repository, &[mail.to_owned()], None), 2).map_err(|error| words(&error))?;
+    }
+    head::publish(&repository, key, clock::now().unwrap(), 3600).map(drop).map_err(|error| words(&error))
+}
+
+#[test]
+fn attack_40_43_a_publisher_cut_off_at_any_operation_leaves_a_whole_view_and_the_next_run_completes_it() {
+    let world = world();
+    let head_key = key(&world, "head-1");
+    let mail = mailed(&world, 700_000);
+    let (mut injected, dirs) = (0, tempfile::tempdir().unwrap());
+    let object_store = |_: usize| -> Rc<dyn Store> {
+        let objects = Objects::new(Box::new(InMemory::new()), "repository".into(), "memory".into()).unwrap();
+        upload(world.path(), &objects);
+        Rc::new(objects)
+    };
+    let directory = |number: usize| -> Rc<dyn Store> {
+        let directory = Directory::new(&dirs.path().join(number.to_string()));
+        upload(world.path(), &directory);
+        Rc::new(directory)
+    };
+    for make in [&object_store as &dyn Fn(usize) -> Rc<dyn Store>, &directory] {
+        for is_after in [false, true] {
+            for fail_at in 0.. {
+                injected += 1;
+                let store = Shared(make(injected));
+                let operations = Rc::new(Cell::new(0));
+                let outcome = publish(store.faulty(&operations, fail_at, is_after), mail.path(), &head_key);
+                let view = check_view(&store, (1, 1));
+                if outcome.is_ok() {
+                    assert_eq!(view, (2, 2));
+                    break;
+                }
+                assert!(outcome.unwrap_err().contains("injected"), "nothing but the fault");
+                // A claim of a head that nobody completes is left behind after a while; everything else is taken up.
+                publish(store.whole(), mail.path(), &head_key).unwrap();
+                let view = check_view(&store, view);
+                assert!(view.0 == 2 && (2..=3).contains(&view.1), "{view:?} after a fault at operation {fail_at}");
+                assert_eq!(Repository::open(store.whole(), None).unwrap().newest_head().unwrap().1.unwrap().index.version, 2);
+            }
+        }
+    }
+    assert!(injected > 40, "{injected} faults");
+}
+
+/// Ends the poller, also when an assertion fails.
+struct Stopping<'a>(&'a AtomicBool);
+
+impl Drop for Stopping<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// `proofmark` against the bucket; not started.
+fn proofmark(s3: &S3, arguments: &[&str]) -> Command {
+    let mut command = Command::new(binary("proofmark"));
+    command.args(arguments).args(["--repository", &s3.place()]).envs(s3.variables()).stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn init(world: &World, host: &Host, url: &str) {
+    let (trust, pin) = (world.file("trust/1.trust.json"), world.pin().to_string());
+    let arguments = ["init", "--trust", trust.to_str().unwrap(), "--sha256", &pin, "--host", HOST, "--environment", "prod"];
+    host.verifier(&[&arguments[..], &["--group", GROUP, "--repository", url]].concat()).ok();
+}
+
+#[test]
+fn attack_43_two_publishers_race_into_a_real_object_store_and_one_wins_while_hosts_see_old_or_new() {
+    let Some(s3) = S3::start() else { return };
+    let mut world = world();
+    upload(world.path(), &s3.store());
+    let keys = tempfile::tempdir().unwrap();
+    let head_key: PathBuf = keys.path().join("head-1.key");
+    std::fs::write(&head_key, world.key("head-1").sk.to_box(None).unwrap().into_string()).unwrap();
+    let host = Host::new();
+    init(&world, &host, &s3.url());
+
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // A host that never stops asking: old or new, and never a word of complaint.
+        let poller = scope.spawn(|| {
+            let mut polls = 0;
+            while !stop.load(Ordering::SeqCst) {
+                host.update().ok();
+                polls += 1;
+            }
+            polls
+        });
+        let stopping = Stopping(&stop);
+        let race = |first: &[&str], second: &[&str]| -> [Outcome; 2] {
+            let children = [first, second].map(|arguments| proofmark(&s3, arguments).spawn().unwrap());
+            children.map(|child| child.wait_with_output().unwrap().into())
+        };
+        let rounds = std::env::var("PROOFMARK_RACES").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(4);
+        for round in 0..rounds {
+            let version = round + 2;
+            let mails = [mailed(&world, 700_000 + version), mailed(&world, 800_000 + version)];
+            let [first, second] = [&mails[0], &mails[1]].map(|mail| mail.path().to_str().unwrap());
+            let outcomes = race(&["publish", "--proposal", first], &["publish", "--proposal", second]);
+            let winners: Vec<usize> = (0..2).filter(|which| outcomes[*which].code == 0).collect();
+            assert_eq!(winners.len(), 1, "one wins: {outcomes:#?}");
+            let loser = &outcomes[1 - winners[0]];
+            assert_eq!(loser.code, 84, "the other is told so: {loser:#?}");
+            let index = std::fs::read(mails[winners[0]].path().join(format!("{version}.index.json"))).unwrap();
+            world.index = Some((json::parse(&index, "index").unwrap(), Digest::of(&index), index.len() as u64));
+            // Two heads at once: both are published, one after the other, or they are of one second and the very same.
+            let arguments = ["head", "--key", head_key.to_str().unwrap()];
+            for outcome in race(&arguments, &arguments) {
+                outcome.ok();
+            }
+        }
+        drop(stopping);
+        assert!(poller.join().unwrap() > 2);
+
+        let repository = Repository::open(Box::new(s3.store()), None).unwrap();
+        for version in 1..=rounds + 1 {
+            repository.published_version(version).unwrap();
+        }
+        let update = host.update().ok();
+        assert!(update.stdout.contains(&format!(", index {}, trust 1", rounds + 1)), "{update:#?}");
+    });
+}
