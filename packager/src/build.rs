@@ -157,7 +157,19 @@ pub fn double_build(options: &Options, progress: &dyn Progress) -> Result<Built,
     let ask = Asked::new(options, &environment, &inputs.source(), source.time);
     workspace::check(&ask.metadata()?, &config, Path::new(ask::SOURCE))?;
     let ours = rustflags::ours(config.linking, &target);
-    let flags = rustflags::arguments(&inputs.source(), &ours, &target, &ask.cfg(&target)?)?;
+    let keep = environment.keep(&cache);
+    let cfg = keep.derived(&format!("cfg of {target}"), "", || {
+        Ok::<_, Error>(
+            ask.cfg(&target)?
+                .join(
+                    "
+",
+                )
+                .into_bytes(),
+        )
+    })?;
+    let cfg: Vec<String> = String::from_utf8_lossy(&cfg).lines().map(str::to_owned).collect();
+    let flags = rustflags::arguments(&inputs.source(), &ours, &target, &cfg)?;
     interrupt::check()?;
     progress.step(&format!("unpacking {} crates", crates.len()));
     let mut collected =
@@ -174,6 +186,7 @@ pub fn double_build(options: &Options, progress: &dyn Progress) -> Result<Built,
         scratch: &scratch,
         inputs: &inputs,
         root: &environment.root,
+        keep: &keep,
         toolchain: &toolchain.directory,
         env: &env,
         argv: &argv,

@@ -103,7 +103,9 @@ impl Refuse for SourceError {
                     .next("git add and git commit them, git stash -u, or list build products in .gitignore")
             }
             Self::Unsupported { path, why } => {
-                Refusal::new(Exit::Usage, "source-entry", "the commit holds something a release cannot", path).have(why)
+                Refusal::new(Exit::Usage, "source-entry", "the commit holds something a release cannot", path)
+                    .have(why)
+                    .next("take it out of the directory that holds proofmark.toml, and commit")
             }
             Self::Git { path, command, says } => Refusal::new(Exit::Io, "git", format!("git {command} failed"), path.display()).have(says),
         }

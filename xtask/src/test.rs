@@ -128,6 +128,7 @@ fn tests(nextest: bool, filter: &[String]) -> Command {
 fn missing() -> Vec<String> {
     let mut missing = Vec::new();
     for (tool, package) in [
+        ("apt-get", "apt"),
         ("cc", "gcc"),
         ("diffoscope", "diffoscope-minimal"),
         ("git", "git"),

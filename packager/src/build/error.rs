@@ -8,7 +8,7 @@ use crate::auditable::AuditableError;
 use crate::compare::{self, Cause};
 use crate::config::ConfigError;
 use crate::environment::EnvironmentError;
-use crate::exit::{Exit, Explained, IoError, Refusal, Refuse};
+use crate::exit::{self, Exit, Explained, IoError, Refusal, Refuse};
 use crate::graph::GraphError;
 use crate::inputs::tree::TreeError;
 use crate::interrupt::Interrupted;
@@ -123,6 +123,9 @@ impl Refuse for Error {
             Self::Sandbox(error) => error.refusal(),
             Self::Graph(error) => error.refusal(),
             Self::Auditable(error) => error.refusal(),
+            Self::Cargo { says, log, .. } if says.contains("No space left on device") => {
+                Refusal::new(Exit::Io, "disk-full", "no space left for the build", log.display()).have(says).next(exit::DISK_FULL)
+            }
             Self::Cargo { says, .. } if lock_is_stale(says) => Refusal::new(Exit::Usage, "lock-stale", "out of date", "Cargo.lock")
                 .have(says)
                 .next("cargo update --workspace, then commit Cargo.lock"),
@@ -222,5 +225,6 @@ mod tests {
         assert_eq!(refusal(missing), "lock-stale");
         assert_eq!(refusal("error: cannot update the lock file /src/Cargo.lock because --locked was passed"), "lock-stale");
         assert_eq!(refusal("error: could not compile `plain`"), "cargo");
+        assert_eq!(refusal("error: failed to write x\nCaused by: No space left on device (os error 28)"), "disk-full");
     }
 }

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use super::Error;
 use super::factors::{Factor, outside};
 use super::plan::{Inputs, Places};
+use crate::environment::Keep;
 use crate::exit::{IoContext, IoError};
 use crate::files;
 use crate::graph::{self, Artifacts};
@@ -28,6 +29,7 @@ pub(super) struct Site<'a> {
     pub(super) scratch: &'a Path,
     pub(super) inputs: &'a Inputs,
     pub(super) root: &'a Root,
+    pub(super) keep: &'a Keep<'a>,
     pub(super) toolchain: &'a Path,
     pub(super) env: &'a BTreeMap<String, String>,
     pub(super) argv: &'a [String],
@@ -60,10 +62,14 @@ pub(super) struct Made {
 }
 
 impl Site<'_> {
-    /// Compiles the machine's library. The first run of all.
+    /// Makes the machine's library, which is a function of the layers and its source.
     pub(super) fn prepare(&self) -> Result<(), Error> {
-        let spec = self.bare(Path::new("/"));
-        Ok(machine::compile(self.worker, &spec, &outside(&[]), self.base, &self.inputs.proofmark(), self.time)?)
+        let compile = || -> Result<Vec<u8>, Error> {
+            let spec = self.bare(Path::new("/"));
+            Ok(machine::compile(self.worker, &spec, &outside(&[]), self.base, self.time)?)
+        };
+        let library = self.keep.derived("the library of the deterministic machine", &machine::recipe(), compile)?;
+        Ok(machine::install(&library, &self.inputs.proofmark(), self.time)?)
     }
 
     /// Runs cargo.

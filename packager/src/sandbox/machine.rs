@@ -3,7 +3,8 @@
 //!
 //! Three means: constant files (most of /proc, /dev/urandom), settings of the worker (no address randomisation, limits), and a library
 //! in every dynamic program, for what only the C library is asked. The library is the C source in `machine/`, compiled inside the
-//! sandbox by the compiler that the build itself uses, each time anew: no binary of ours is shipped, and none is kept.
+//! sandbox by the compiler that the build itself uses: no binary of ours is shipped. It is compiled anew wherever that compiler is not
+//! locked; else once, and kept under a seal beside the layers.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use proofmark_core::Digest;
 
-use super::{BUILDER, Machine, Outside, SandboxError, Spec, run_first};
+use super::{BUILDER, Machine, Outside, SandboxError, Spec, run};
 use crate::exit::{IoContext, IoError};
 use crate::files;
 use crate::progress::Silent;
@@ -126,9 +127,29 @@ fn constants(time: u64) -> BTreeMap<&'static str, String> {
     ])
 }
 
-/// Compiles the library inside the sandbox described by `like`, and puts it into `settings`. This is the first run of all: where the
-/// machine allows no sandbox, it says why.
-pub fn compile(worker: &Path, like: &Spec, outside: &Outside, work: &Path, settings: &Path, time: u64) -> Result<(), SandboxError> {
+/// Everything that the library is made of, but for the operating system inside.
+pub fn recipe() -> String {
+    let sources: String = SOURCES.iter().map(|(name, text)| format!("{name}\n{text}\n")).collect();
+    format!("{}\n{sources}", compiler().join("\n"))
+}
+
+/// The command line inside.
+fn compiler() -> Vec<String> {
+    let mut argv: Vec<String> =
+        ["/usr/bin/cc", "-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-o", "/target/machine.so"].map(str::to_owned).to_vec();
+    argv.extend([
+        format!("-DBUILDER={BUILDER}"),
+        format!("-DPROCESSORS={PROCESSORS}"),
+        format!("-DMEMORY={MEMORY}L"),
+        format!("-DKERNEL=\"{KERNEL}\""),
+        "-std=gnu11".into(),
+    ]);
+    argv.extend(SOURCES.iter().filter(|(name, _)| name.ends_with(".c")).map(|(name, _)| (*name).to_owned()));
+    argv
+}
+
+/// Compiles the library inside the sandbox described by `like`.
+pub fn compile(worker: &Path, like: &Spec, outside: &Outside, work: &Path, time: u64) -> Result<Vec<u8>, SandboxError> {
     let (source, out) = (work.join("machine"), work.join("machine-out"));
     for directory in [&source, &out] {
         files::create(directory)?;
@@ -139,26 +160,18 @@ pub fn compile(worker: &Path, like: &Spec, outside: &Outside, work: &Path, setti
     let mut spec = Spec { machine: Machine::Off, writable: vec![(out.clone(), "/target".into())], ..like.clone() };
     spec.read_only.retain(|(_, inside)| ["/etc", "/toolchain"].contains(&inside.as_str()));
     spec.read_only.push((source, "/src".into()));
-    let defines = [
-        format!("-DBUILDER={BUILDER}"),
-        format!("-DPROCESSORS={PROCESSORS}"),
-        format!("-DMEMORY={MEMORY}L"),
-        format!("-DKERNEL=\"{KERNEL}\""),
-        "-std=gnu11".into(),
-    ];
-    let mut argv: Vec<String> =
-        ["/usr/bin/cc", "-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-o", "/target/machine.so"].map(str::to_owned).to_vec();
-    argv.extend(defines);
-    argv.extend(SOURCES.iter().filter(|(name, _)| name.ends_with(".c")).map(|(name, _)| (*name).to_owned()));
-    let outcome = run_first(worker, &spec, outside, &argv, &Silent)?;
+    let outcome = run(worker, &spec, outside, &compiler(), &Silent)?;
     if !outcome.success {
         return Err(SandboxError::Machine(outcome.tail(10)));
     }
     let made = out.join("machine.so");
-    let bytes = fs::read(&made).at("read", &made)?;
-    files::write(&settings.join(LIBRARY), &bytes, false, time)?;
-    files::settle(settings, time)?;
-    Ok(())
+    Ok(fs::read(&made).at("read", &made)?)
+}
+
+/// Puts the library into `settings`.
+pub fn install(library: &[u8], settings: &Path, time: u64) -> Result<(), IoError> {
+    files::write(&settings.join(LIBRARY), library, false, time)?;
+    files::settle(settings, time)
 }
 
 #[cfg(test)]
