@@ -7,6 +7,7 @@
 pub mod host;
 pub mod probe;
 pub mod s3;
+pub mod vectors;
 pub mod world;
 
 pub use host::{Host, Outcome, binary};

@@ -17,6 +17,7 @@ const STEPS: &[Step] = &[
     Step("clippy", "clippy warns", clippy),
     Step("doc", "a warning in the documentation", doc),
     Step("core", "the trusted core is not of the published size", || xtask(&["core", "--check"])),
+    Step("vectors", "a conformance vector is not what the generator prints", || xtask(&["vectors", "--check"])),
     Step("deny", "a dependency with a licence, source or name that deny.toml does not allow", deny),
     Step("zizmor", "an unsafe workflow", zizmor),
     Step("demo", "what the README promises does not work", || xtask(&["demo"])),

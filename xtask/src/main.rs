@@ -17,6 +17,7 @@ mod release;
 mod survey;
 mod test;
 mod tool;
+mod vectors;
 
 /// Commands of the Proofmark repository.
 #[derive(Parser)]
@@ -40,6 +41,8 @@ enum Command {
     Survey(survey::Args),
     /// Everything a change has to pass, in order.
     Ci(ci::Args),
+    /// Write the conformance vectors, or say whether they are what is written.
+    Vectors(vectors::Args),
     /// Size of the trusted core: lines and dependencies.
     Core(core::Args),
 }
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(args),
         Command::Survey(args) => survey::run(args),
         Command::Ci(args) => ci::run(args),
+        Command::Vectors(args) => vectors::run(args),
         Command::Core(args) => core::run(args),
     };
     match outcome {
