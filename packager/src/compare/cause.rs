@@ -103,9 +103,10 @@ impl Cause {
             Self::Address => "do not write addresses, or hashes and orders that come from them; number things by their order of appearance",
             Self::Order => "sort what code is generated from: BTreeMap instead of HashMap, sorted directory listings",
             Self::Random => "use a fixed seed, and BTreeMap or sorted keys instead of HashMap, where code is generated",
-            Self::Unknown | Self::Identity => {
-                "make the build script or macro write the same bytes each time: no clock, no random numbers, sorted maps and listings"
+            Self::Unknown => {
+                "build again: what differs each time is a build script's or macro's doing; a published side that alone differs is a case for your security team"
             }
+            Self::Identity => "look for the difference in the other files; a build id follows from the bytes it is made of",
         }
     }
 }
@@ -126,7 +127,7 @@ impl fmt::Display for Cause {
             Self::Address => "an address in memory, which address space layout randomisation changes with each run",
             Self::Order => "the same things in another order: a HashMap or directory listing in a build script or macro",
             Self::Random => "randomness: a random number or the seed of a hash, in a build script or macro",
-            Self::Unknown => "a build script or macro that uses clock, randomness, processor count or directory order",
+            Self::Unknown => "something that the inputs do not determine (clock, randomness, directory order), or a side not made from the inputs it names",
             Self::Identity => "the build id or another part that follows from a difference elsewhere",
         })
     }

@@ -189,6 +189,19 @@ fn with_text(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
 }
 
 #[test]
+fn what_a_build_script_wrote_is_the_cause_and_the_program_with_the_same_text_no_second_one() {
+    const SCRIPT: &str = "target/release/build/leaky-0123456789abcdef/out/gen.rs";
+    let program = |seed: &str| format!("\0\0seed {seed}/rustc/59807616e1fa2540/x.rs\0").into_bytes();
+    let script = |seed: &str| format!("const SEED: &str = \"seed {seed}\";\n").into_bytes();
+    let (a, b) = ("9f86d081884c7d65", "60303ae22b998861");
+    let report = trees(&[("root/bin/x", &program(a), &program(b)), (SCRIPT, &script(a), &script(b))]);
+    assert_eq!(report.causes.len(), 1, "{:?}", report.causes);
+    assert_eq!((report.causes[0].cause, report.causes[0].krate.as_deref()), (Cause::Random, Some("leaky")));
+    let other = trees(&[("root/bin/x", &program("0123456789abcdef"), &program(b)), (SCRIPT, &script(a), &script(b))]);
+    assert_eq!(other.causes.len(), 2, "another text is another difference: {:?}", other.causes);
+}
+
+#[test]
 fn a_record_means_by_environment_what_its_kind_means() {
     let of = |name: &str| trees(&[(name, b"{\"environment\":{\"a\":1}}", b"{\"environment\":{\"a\":2}}")]).causes[0].cause;
     assert_eq!([of("buildinfo.json"), of("manifest.json")], [Cause::Toolchain, Cause::Configuration]);

@@ -2,7 +2,7 @@
 
 use super::super::report::{Change, Content, Member, Role, Symbol};
 use super::super::{blame, pairs};
-use super::guess::guess;
+use super::guess::{changed_word, guess};
 use super::{Cause, Finding};
 
 /// Findings told.
@@ -41,7 +41,9 @@ pub(in super::super) fn find(members: &[Member], notes: &[String], known_same: b
     }
     let mut told: Vec<Finding> = Vec::new();
     for one in found {
-        if !told.iter().any(|other| (other.cause, &other.krate) == (one.cause, &one.krate)) {
+        let follows =
+            |other: &Finding| other.cause == one.cause && changed_words(&one).is_some_and(|words| changed_words(other) == Some(words));
+        if !told.iter().any(|other| (other.cause, &other.krate) == (one.cause, &one.krate) || follows(other)) {
             told.push(one);
         }
     }
@@ -49,6 +51,12 @@ pub(in super::super) fn find(members: &[Member], notes: &[String], known_same: b
     told.sort_by_key(|finding| matches!(finding.cause, Cause::Unknown | Cause::Identity));
     told.truncate(TOLD);
     told
+}
+
+/// What is another on each side of the evidence. The same in two places is one difference, and the first place is nearer to its cause.
+fn changed_words(finding: &Finding) -> Option<(&str, &str)> {
+    let [Some(a), Some(b)] = &finding.evidence else { return None };
+    Some(changed_word(a, b))
 }
 
 fn finding(cause: Cause, member: String, place: Option<String>, evidence: [Option<String>; 2], krate: Option<String>) -> Finding {

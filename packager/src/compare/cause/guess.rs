@@ -6,7 +6,7 @@ use super::Cause;
 pub(super) fn guess(a: &str, b: &str) -> Option<Cause> {
     // Rust's strings have no end, so that what is near a difference need not belong to it: numbers count only where they touch it.
     let (word_a, word_b) = around_difference(a, b, |c| c.is_whitespace() || matches!(c, '"' | '\'' | '`'));
-    let (number_a, number_b) = around_difference(a, b, |c| !c.is_alphanumeric());
+    let (number_a, number_b) = changed_word(a, b);
     let both = |test: fn(&str) -> bool| test(a) && test(b);
     let touched = |test: fn(&str) -> bool| test(word_a) && test(word_b);
     let either = |words: &[&str]| [a, b].iter().any(|text| words.iter().any(|word| text.to_ascii_lowercase().contains(word)));
@@ -56,6 +56,11 @@ pub(super) fn guess(a: &str, b: &str) -> Option<Cause> {
     }
     let rest = |text: &str| text.trim_start_matches(|c: char| !c.is_ascii_digit()).len() <= 3;
     (both(|text| small_number(text).is_some()) && rest(a) && rest(b)).then_some(Cause::Processors)
+}
+
+/// The letters and digits in which two texts differ.
+pub(super) fn changed_word<'a>(a: &'a str, b: &'a str) -> (&'a str, &'a str) {
+    around_difference(a, b, |c| !c.is_alphanumeric())
 }
 
 /// The parts of both texts in which they differ: from the last end of a part before the difference to the first after it.
