@@ -5,6 +5,7 @@ use proofmark_tests::{Host, Outcome, World};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 /// What a server answers for one path instead of the file.
 type Lie = fn(&mut TcpStream, &[u8]);
@@ -132,4 +133,131 @@ fn attack_44_with_the_repository_down_a_host_starts_what_it_has_and_a_new_one_sa
     host.update().refused(98, "unreachable");
     host.run().ok();
     init(&world, &Host::new(), "http://127.0.0.1:9/").refused(98, "unreachable");
+}
+
+/// What a server gave: path and bytes.
+type Given = Arc<Mutex<Vec<(String, usize)>>>;
+
+/// A server that knows ranges and tells what it gave.
+fn counting(base: &Path) -> (String, Given) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let (base, given) = (base.to_owned(), Given::default());
+    let log = given.clone();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let (base, log) = (base.clone(), log.clone());
+            std::thread::spawn(move || {
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                loop {
+                    let (mut request, mut from) = (String::new(), 0);
+                    if reader.read_line(&mut request).unwrap_or(0) == 0 {
+                        return;
+                    }
+                    let mut header = String::new();
+                    while reader.read_line(&mut header).unwrap_or(0) > 2 {
+                        if let Some(range) = header.to_lowercase().strip_prefix("range: bytes=") {
+                            from = range.trim_end().trim_end_matches('-').parse().unwrap();
+                        }
+                        header.clear();
+                    }
+                    let path = request.split(' ').nth(1).unwrap().trim_start_matches('/').replace("%2B", "+");
+                    let Ok(bytes) = std::fs::read(base.join(&path)) else {
+                        let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+                        continue;
+                    };
+                    let (body, size) = (&bytes[from..], bytes.len());
+                    let status = match from {
+                        0 => "200 OK".to_owned(),
+                        _ => format!("206 Partial Content\r\nContent-Range: bytes {from}-{}/{size}", size - 1),
+                    };
+                    log.lock().unwrap().push((path, body.len()));
+                    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
+                    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
+                }
+            });
+        }
+    });
+    (url, given)
+}
+
+/// A host of these repositories, set up from the last one.
+fn host_of(world: &World, urls: &[&str]) -> Host {
+    let host = Host::new();
+    init(world, &host, urls[urls.len() - 1]).ok();
+    let list: Vec<String> = urls.iter().map(|url| format!("{url:?}")).collect();
+    std::fs::write(host.file("etc/proofmark/host.toml"), format!("repository = [{}]\n", list.join(", "))).unwrap();
+    host
+}
+
+fn bundle_bytes(given: &Given) -> Vec<usize> {
+    given.lock().unwrap().iter().filter(|(path, _)| path.ends_with(".tar.zst")).map(|(_, bytes)| *bytes).collect()
+}
+
+/// Half of the file, then nothing more.
+fn half(stream: &mut TcpStream, bytes: &[u8]) {
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", bytes.len());
+    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&bytes[..bytes.len() / 2]));
+}
+
+/// Half of another file of that size.
+fn false_half(stream: &mut TcpStream, bytes: &[u8]) {
+    half(stream, &vec![0; bytes.len()]);
+}
+
+#[test]
+fn attack_24_43_a_download_cut_off_by_one_mirror_is_gone_on_with_from_the_next_and_the_digest_decides() {
+    let world = World::standard();
+    let size = world.index.as_ref().map(|_| world.bundle(&["report"]).bytes.len()).unwrap();
+    let (good, given) = counting(world.path());
+    let host = host_of(&world, &[&serve(world.path(), ".tar.zst", Some(half)), &good]);
+    host.update().ok();
+    assert_eq!(bundle_bytes(&given), [size - size / 2], "only the second half is asked for again");
+    host.verifier(&["verify", "--full"]).ok();
+
+    // What a liar has begun is thrown away when the whole turns out wrong, and the honest one is asked for all.
+    let (good, given) = counting(world.path());
+    let host = host_of(&world, &[&serve(world.path(), ".tar.zst", Some(false_half)), &good]);
+    host.update().ok();
+    assert_eq!(bundle_bytes(&given), [size - size / 2, size]);
+    host.verifier(&["verify", "--full"]).ok();
+
+    // The same over two runs: the first finds nobody who has the second half.
+    let (good, given) = counting(world.path());
+    let cut = serve(world.path(), ".tar.zst", Some(half));
+    let host = host_of(&world, &[&cut, &cut]);
+    host.update().refused(98, "unreachable");
+    let config = host.file("etc/proofmark/host.toml");
+    std::fs::write(&config, format!("repository = [{good:?}]\n")).unwrap();
+    host.update().ok();
+    assert_eq!(bundle_bytes(&given), [size - size / 2]);
+    assert!(!host.state().iter().any(|(path, _)| path.to_string_lossy().ends_with(".partial")), "nothing is left of it");
+}
+
+#[test]
+fn attack_15_43_a_stale_mirror_and_one_that_is_half_updated_do_not_hide_what_another_one_has() {
+    let mut world = World::standard();
+    let stale = copy(&world);
+    let lagging = copy(&world);
+    world.publish_head(|_| {}, &["head-1"]);
+    // Half updated: `latest` is new, what it names is not there yet.
+    std::fs::copy(world.file("latest"), lagging.path().join("latest")).unwrap();
+    let urls = [stale.path(), lagging.path(), world.path()].map(|base| serve(base, "", None));
+    let host = host_of(&world, &urls.each_ref().map(String::as_str));
+    let update = host.update().ok();
+    assert!(update.stdout.contains("accepted: head 2,"), "{update:#?}");
+    // Now the stale one alone: older than what was accepted.
+    std::fs::write(host.file("etc/proofmark/host.toml"), format!("repository = [{:?}]\n", urls[0])).unwrap();
+    host.update().refused(84, "rollback");
+}
+
+fn copy(world: &World) -> tempfile::TempDir {
+    use proofmark::store::{Directory, Store};
+    let (dir, from) = (tempfile::tempdir().unwrap(), Directory::new(world.path()));
+    for found in from.walk("").unwrap() {
+        let path = dir.path().join(&found.path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::copy(world.file(&found.path), path).unwrap();
+    }
+    dir
 }

@@ -12,7 +12,7 @@
 //! - [`Disk::remove`]: unlink, fsync of the directory.
 //! - [`Disk::directories`] and [`Disk::private_directory`]: mkdir and fsync of the parent, for each one that is missing.
 //!
-//! [`Disk::part`] and [`Disk::folder`] fill a temporary directory: whoever commits it syncs them. [`Disk::lock_file`] holds nothing.
+//! [`Disk::part`], [`Disk::take_partial`] and [`Disk::folder`] fill a temporary directory: whoever commits it syncs them. [`Disk::lock_file`] holds nothing.
 //!
 //! It never writes in place and never returns `Ok` before the last fsync has.
 
@@ -169,6 +169,25 @@ impl<'a> Disk<'a> {
         file.set_permissions(fs::Permissions::from_mode(mode))?;
         (self.probe)(Step::Write, path)?;
         Ok(file)
+    }
+
+    /// A download, begun or gone on with: made where it is missing, and never through a link. Nobody relies on what it holds.
+    pub fn partial(&self, path: &Path) -> io::Result<File> {
+        (self.probe)(Step::Create, path)?;
+        let flags = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+        let file = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+        }
+        (self.probe)(Step::Write, path)?;
+        Ok(file)
+    }
+
+    /// A finished download becomes a file of a temporary directory.
+    pub fn take_partial(&self, partial: &Path, target: &Path, mode: u32) -> io::Result<()> {
+        (self.probe)(Step::Rename, target)?;
+        fs::set_permissions(partial, fs::Permissions::from_mode(mode))?;
+        fs::rename(partial, target)
     }
 
     /// A directory in a temporary directory, with its parents, where they are missing.

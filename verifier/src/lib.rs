@@ -28,6 +28,7 @@ pub mod launch;
 pub mod mounts;
 pub mod os;
 pub mod paths;
+pub mod progress;
 pub mod report;
 pub mod run;
 pub mod source;

@@ -52,6 +52,10 @@ impl Layout {
     pub fn store(&self) -> PathBuf {
         self.lib().join("store")
     }
+    /// `/var/lib/proofmark/store/DIGEST.partial`
+    pub fn partial(&self, digest: Digest) -> PathBuf {
+        self.store().join(format!("{digest}{PARTIAL}"))
+    }
     /// `/var/lib/proofmark/store/DIGEST`
     pub fn bundle(&self, digest: Digest) -> PathBuf {
         self.store().join(digest.to_string())
@@ -74,6 +78,8 @@ impl Layout {
 pub const STATE: &str = "state.json";
 /// Name of the documents directory in [`Layout::lib`].
 pub const DOCUMENTS: &str = "documents";
+/// Ending of a download that was cut off.
+pub const PARTIAL: &str = ".partial";
 /// Prefix of everything unfinished; left behind only by a crash, and removed by the next update.
 pub const TEMPORARY: &str = ".tmp-";
 

@@ -8,7 +8,7 @@ use crate::durable::{Disk, remove_leftovers};
 use crate::failure;
 use crate::files::Directory;
 use crate::host::Host;
-use crate::paths::signature;
+use crate::paths::{PARTIAL, signature};
 use crate::source::Source;
 use crate::state;
 use proofmark_core::bundle::{self, Discard, MANIFEST, Sink};
@@ -59,8 +59,7 @@ pub fn prepare(host: &Host, source: &dyn Source, trust: &Trust, group: &Group) -
     host.disk.directories(&store).map_err(writable())?;
     let directory = host.disk.temporary_directory(&store).map_err(writable())?;
     let path = bundle_path(group)?;
-    let mut file = host.disk.part(&directory.path().join(BUNDLE), 0o644).map_err(writable())?;
-    source.download(&path, group.bundle.size, &mut file)?;
+    let mut file = download(host, source, group, &path, &directory.path().join(BUNDLE))?;
 
     let found = signatures(trust.roles.bundle.keys(), |key| source.read(&signature(&path, key), limits::SIGNATURE))?;
     file.rewind().map_err(writable())?;
@@ -78,6 +77,30 @@ pub fn prepare(host: &Host, source: &dyn Source, trust: &Trust, group: &Group) -
     };
     keep().map_err(writable())?;
     Ok(Prepared { directory, target: host.layout.bundle(digest) })
+}
+
+/// The bundle's bytes, at `target`. What an earlier attempt or another source has left is gone on with; the digest of the whole decides, and
+/// a wrong one is thrown away: if not all of it came from this source, this source is asked once more for all.
+fn download(host: &Host, source: &dyn Source, group: &Group, path: &str, target: &Path) -> Result<File> {
+    let digest = group.bundle.digest()?;
+    let partial = host.layout.partial(digest);
+    let usable = || failure::io(&partial, "a place for the download");
+    loop {
+        let mut file = host.disk.partial(&partial).map_err(usable())?;
+        let before = file.metadata().map_err(usable())?.len();
+        source.download(path, group.bundle.size, &mut file)?;
+        file.rewind().map_err(usable())?;
+        let (have, _) = Digest::of_reader(&mut file).map_err(usable())?;
+        if have == digest {
+            host.disk.take_partial(&partial, target, 0o644).map_err(usable())?;
+            file.rewind().map_err(usable())?;
+            return Ok(file);
+        }
+        file.set_len(0).map_err(usable())?;
+        if before == 0 {
+            digest.check(have, path)?;
+        }
+    }
 }
 
 /// An entry of the store.
@@ -212,8 +235,12 @@ pub fn clean(host: &Host) -> Result<()> {
 pub fn prune(host: &Host, keep: &BTreeSet<Digest>) {
     let Ok(entries) = fs::read_dir(host.layout.store()) else { return };
     for entry in entries.flatten() {
-        let digest = entry.file_name().to_str().and_then(|name| name.parse::<Digest>().ok());
-        if digest.is_some_and(|digest| !keep.contains(&digest)) {
+        let name = entry.file_name();
+        let name = name.to_str().unwrap_or_default();
+        if name.ends_with(PARTIAL) {
+            let _ = fs::remove_file(entry.path());
+        }
+        if name.parse().is_ok_and(|digest: Digest| !keep.contains(&digest)) {
             let _ = fs::remove_dir_all(entry.path());
         }
     }

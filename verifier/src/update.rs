@@ -21,7 +21,7 @@ use proofmark_core::{Digest, Reason, Refusal, Result, Verified, limits};
 use serde_json::json;
 use std::collections::BTreeSet;
 
-/// Tries each repository in turn; the first one that passes everything wins.
+/// Tries each repository; the first one that passes everything wins.
 pub fn update(host: &Host) -> Result<Report> {
     let _lock = state::lock_updates(&host.layout, &host.disk)?;
     let snapshot = state::load(&host.layout)?;
@@ -30,11 +30,11 @@ pub fn update(host: &Host) -> Result<Report> {
     first_success(&config.repository, |source| update_from(host, &snapshot, source))
 }
 
-/// Asks each repository; if all fail, what was refused tells more than what did not answer.
+/// Asks each repository, who says to know most first; if all fail, what was refused tells more than what did not answer.
 pub fn first_success<T>(addresses: &[String], mut attempt: impl FnMut(&dyn Source) -> Result<T>) -> Result<T> {
     let mut worst: Option<Refusal> = None;
-    for address in addresses {
-        let refusal = match source::open(address).and_then(|source| attempt(&*source)) {
+    for (address, source) in source::in_order(addresses) {
+        let refusal = match source.and_then(|source| attempt(&*source)) {
             Ok(done) => return Ok(done),
             Err(refusal) => refusal,
         };
