@@ -20,6 +20,7 @@ const STEPS: &[Step] = &[
     Step("vectors", "a conformance vector is not what the generator prints", || xtask(&["vectors", "--check"])),
     Step("deny", "a dependency with a licence, source or name that deny.toml does not allow", deny),
     Step("zizmor", "an unsafe workflow", zizmor),
+    Step("fuzz", "an input breaks a parser", || xtask(&["fuzz"])),
     Step("demo", "what the README promises does not work", || xtask(&["demo"])),
     Step("test", "a test fails or was skipped", || test::run(test::Args::default())),
 ];
@@ -28,6 +29,7 @@ const STEPS: &[Step] = &[
 const LONG: &[Step] = &[
     Step("races", "something foreign started under an attacker's loop of 10 000 tries", races),
     Step("classes", "the leaky fixture has other leaks than it declares", classes),
+    Step("fuzzing", "an input breaks a parser, after minutes", || xtask(&["fuzz", "--seconds", "120"])),
     Step("survey", "a real program is not the same twice", || xtask(&["survey"])),
     Step("bench", "a benchmark cannot run", || xtask(&["bench"])),
 ];
@@ -79,6 +81,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
 
 fn fmt() -> Result<()> {
     tool::run(tool::cargo().args(["fmt", "--all", "--check"]))?;
+    tool::run(tool::cargo().args(["fmt", "--all", "--check"]).current_dir(tool::root().join("tests/fuzz")))?;
     tool::run(tool::cargo().args(["fmt", "--all", "--check"]).current_dir(tool::router()))
 }
 

@@ -13,6 +13,7 @@ mod bench;
 mod ci;
 mod core;
 mod demo;
+mod fuzz;
 mod release;
 mod survey;
 mod test;
@@ -41,6 +42,8 @@ enum Command {
     Survey(survey::Args),
     /// Everything a change has to pass, in order.
     Ci(ci::Args),
+    /// Give every parser of foreign bytes whatever breaks it, for a while.
+    Fuzz(fuzz::Args),
     /// Write the conformance vectors, or say whether they are what is written.
     Vectors(vectors::Args),
     /// Size of the trusted core: lines and dependencies.
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(args),
         Command::Survey(args) => survey::run(args),
         Command::Ci(args) => ci::run(args),
+        Command::Fuzz(args) => fuzz::run(args),
         Command::Vectors(args) => vectors::run(args),
         Command::Core(args) => core::run(args),
     };

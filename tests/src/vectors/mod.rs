@@ -14,6 +14,7 @@ pub mod halts;
 pub mod hosts;
 pub mod play;
 pub mod repo;
+pub mod seeds;
 pub mod sign;
 pub mod suite;
 pub mod versions;
