@@ -8,6 +8,7 @@ pub mod host;
 pub mod probe;
 pub mod s3;
 pub mod vectors;
+pub mod web;
 pub mod world;
 
 pub use host::{Host, Outcome, binary};

@@ -107,10 +107,13 @@ impl World {
         self.path().join(path)
     }
 
+    /// In one step: a host that looks meanwhile sees the old file or the new one.
     pub fn write(&self, path: &str, bytes: &[u8]) {
         let path = self.file(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, bytes).unwrap();
+        let half = path.with_file_name("half");
+        std::fs::write(&half, bytes).unwrap();
+        std::fs::rename(half, path).unwrap();
     }
 
     pub fn read(&self, path: &str) -> Vec<u8> {
@@ -155,10 +158,15 @@ impl World {
     }
 
     pub fn publish_trust(&mut self, trust: &Trust, signers: &[&str]) {
+        self.publish_trust_quietly(trust, signers);
+        self.write_latest(|_| {});
+    }
+
+    /// Without a word in `latest`: the next head brings it up.
+    pub fn publish_trust_quietly(&mut self, trust: &Trust, signers: &[&str]) {
         let version = trust.version;
         self.write_signed("trust", &format!("{version}.trust.json"), Kind::Trust, Some(version), &json::print(trust), signers);
         self.trust = trust.clone();
-        self.write_latest(|_| {});
     }
 
     /// SHA-256 of trust 1: what a host pins.

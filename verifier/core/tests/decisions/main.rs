@@ -7,6 +7,7 @@ mod documents;
 mod group;
 mod halts;
 mod manifest;
+mod properties;
 mod signature;
 mod start;
 mod state;
