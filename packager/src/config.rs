@@ -255,8 +255,8 @@ pub enum System {
     Host,
 }
 
-/// The packages of a build that names none: a C compiler with the C library's headers, a shell and the basic tools.
-pub const PACKAGES: &[&str] = &["coreutils", "dash", "gcc", "libc6-dev"];
+/// The packages of a build that names none: a C compiler with the C library's headers, the locale C.UTF-8, a shell and the basic tools.
+pub const PACKAGES: &[&str] = &["coreutils", "dash", "gcc", "libc-bin", "libc6-dev"];
 
 impl BuildSection {
     /// Whether the building machine's own system is asked for.

@@ -168,7 +168,7 @@ hosts = ["{product}-1"]
 # What a build sees of an operating system is the closure of these Debian packages, locked in proofmark.lock (docs/environment.md).
 # [build]
 # env = {{ NAME = "value" }}           # variables that build scripts may see
-# packages = ["coreutils", "dash", "gcc", "libc6-dev"]   # the default; add what build scripts call: "make", "perl", "g++", ...
+# packages = ["coreutils", "dash", "gcc", "libc-bin", "libc6-dev"]   # the default; add what build scripts call: "make", "perl", "g++", ...
 # auditable = true                   # programs list the crates they are made of, for cargo audit and other scanners
 "#
     )

@@ -44,7 +44,8 @@ impl World {
         world.write("Cargo.toml", "[package]\nname = \"fixture\"\nversion = \"0.1.0\"\nedition = \"2021\"\n");
         world.write("Cargo.lock", "version = 4\n\n[[package]]\nname = \"fixture\"\nversion = \"0.1.0\"\n");
         let toml = "product = \"fixture\"\nrelease = \"1\"\nwire_epoch = 1\n[[binary]]\npackage = \"fixture\"\nname = \"fixture\"\n\
-                    [[environment]]\nname = \"prod\"\n[launch]\nargv = [\"/bin/fixture\"]\nuser = \"fixture\"\n[build]\n";
+                    [[environment]]\nname = \"prod\"\n[launch]\nargv = [\"/bin/fixture\"]\nuser = \"fixture\"\n\
+                    [[group]]\nname = \"prod/fixture\"\nhosts = [\"fixture-1\"]\n[build]\n";
         world.write("proofmark.toml", &format!("{toml}{build}\n"));
         world.write("src/main.rs", "fn main() {}");
         world.write(".gitignore", "/target/\n");
@@ -219,6 +220,59 @@ fn programs(world: &World, names: &[&str]) -> PathBuf {
         symlink(String::from_utf8(path).unwrap().trim(), directory.join(name)).unwrap();
     }
     directory
+}
+
+#[test]
+fn attack_52_a_listed_signed_layer_with_a_back_door_is_reproduced_and_not_vouched_for() {
+    if !found("apt-get") || !found("dpkg-deb") {
+        return;
+    }
+    let world = World::new("");
+    world.ok(&["lock"]);
+    let lock = fs::read_to_string(world.path("proofmark.lock")).unwrap();
+    let section = lock.split("\n[[layer]]").find(|layer| layer.contains("name = \"dash\"")).unwrap();
+    let value = |key: &str| section.lines().find_map(|line| line.strip_prefix(key)).unwrap().trim_matches('"');
+    let (sha256, size) = (value("sha256 = "), value("size = "));
+
+    // The package, with one file more: only its digest can tell.
+    let package = world.path("target/package");
+    let deb = |arguments: &[&str]| {
+        let mut command = Command::new("dpkg-deb");
+        let status = command.args(arguments).current_dir(world.path("target")).env("SOURCE_DATE_EPOCH", "1").output().unwrap().status;
+        assert!(status.success(), "{arguments:?}");
+    };
+    fs::create_dir_all(world.path("target/layers")).unwrap();
+    deb(&["-R", world.cache.join("proofmark/layers").join(sha256).to_str().unwrap(), "package"]);
+    fs::write(package.join("usr/share/back-door"), "open").unwrap();
+    deb(&["--root-owner-group", "-b", "package", "layers/bad.deb"]);
+    let bad = fs::read(world.path("target/layers/bad.deb")).unwrap();
+    let digest = proofmark::digest::sha256(&bad);
+    fs::rename(world.path("target/layers/bad.deb"), world.path("target/layers").join(&digest)).unwrap();
+    let section_of_ours = section.replace(sha256, &digest).replace(&format!("size = {size}"), &format!("size = {}", bad.len()));
+    world.write("proofmark.lock", &lock.replace(section, &section_of_ours));
+
+    for key in ["root-1", "ci-1", "alice-1", "head-1", "carol-1"] {
+        world.ok(&["key", "new", key, "--out", "target/keys", "--dangerous-no-password"]);
+    }
+    let mut trust = vec!["trust".to_owned(), "init".into(), "--repository".into(), "target/releases".into()];
+    for (role, key) in [("owner", "root"), ("ci", "ci"), ("reviewer", "alice"), ("head", "head"), ("builder", "carol")] {
+        trust.extend([format!("--{role}"), format!("{key}:{key}-1=target/keys/{key}-1.pub")]);
+    }
+    trust.extend(["--sign".into(), "target/keys/root-1.key".into()]);
+    world.ok(&trust.iter().map(String::as_str).collect::<Vec<_>>());
+    let release = ["release", "--environment", "prod", "--repository", "target/releases", "--key", "target/keys/ci-1.key"];
+    world.ok(&[release.as_slice(), &["--layers", "target/layers"]].concat());
+
+    // The repository agrees with itself; that is all that a rebuild shows.
+    let reproduce = ["reproduce", "fixture", "1", "prod", "--from", "target/releases"];
+    assert!(world.ok(&reproduce).contains("identical"));
+    let vouch = [reproduce.as_slice(), &["--sign", "target/keys/carol-1.key", "--source", "."]].concat();
+    let says = world.refused(&vouch, 81, "unconfirmed");
+    assert!(says.contains("layer deb dash") && says.contains(&digest) && says.contains(sha256), "{says}");
+    assert!(!says.contains("layer deb gcc") && !says.contains("layer rust"), "all others are confirmed: {says}");
+    let signed =
+        Command::new("find").args(["target/releases", "-name", "*.carol-1.minisig"]).current_dir(world.dir.path()).output().unwrap();
+    assert!(signed.stdout.is_empty());
 }
 
 #[test]

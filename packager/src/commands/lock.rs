@@ -21,7 +21,7 @@ use crate::terminal::Console;
 /// leave it untracked: the release records it either way.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  proofmark lock && git add proofmark.lock && git commit -m 'Lock the build environment'\n\n\
-    More tools in a build:  [build] packages = [\"coreutils\", \"dash\", \"gcc\", \"libc6-dev\", \"make\", \"perl\", \"pkg-config\", \"libssl-dev\"]\n\
+    More tools in a build:  [build] packages = [\"coreutils\", \"dash\", \"gcc\", \"libc-bin\", \"libc6-dev\", \"make\", \"perl\", \"pkg-config\", \"libssl-dev\"]\n\
     The host's own system:  [build] environment = \"host\"   (no other machine can rebuild it)")]
 pub(crate) struct Arguments {
     /// Directory of proofmark.toml
