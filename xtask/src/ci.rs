@@ -29,6 +29,7 @@ const STEPS: &[Step] = &[
 const LONG: &[Step] = &[
     Step("races", "something foreign started under an attacker's loop of 10 000 tries", races),
     Step("classes", "the leaky fixture has other leaks than it declares", classes),
+    Step("hostile", "a spoilt file of a stranger breaks the packager", hostile),
     Step("fuzzing", "an input breaks a parser, after minutes", || xtask(&["fuzz", "--seconds", "120"])),
     Step("survey", "a real program is not the same twice", || xtask(&["survey"])),
     Step("bench", "a benchmark cannot run", || xtask(&["bench"])),
@@ -117,6 +118,11 @@ fn classes() -> Result<()> {
 fn races() -> Result<()> {
     let test = ["test", "--locked", "-p", "proofmark-tests", "--test", "start", "attack_30", "--", "--nocapture"];
     tool::run(tool::cargo().args(test).env("PROOFMARK_RACES", "10000"))
+}
+
+fn hostile() -> Result<()> {
+    let test = ["test", "--locked", "-p", "proofmark-tests", "--test", "hostile"];
+    tool::run(tool::cargo().args(test).env("PROOFMARK_MUTATIONS", "20000"))
 }
 
 /// No tracked file names a folder of this machine, holds a secret key or a merge conflict, or is a program.
