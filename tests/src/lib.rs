@@ -6,6 +6,7 @@
 
 pub mod host;
 pub mod probe;
+pub mod published;
 pub mod s3;
 pub mod vectors;
 pub mod web;

@@ -11,12 +11,13 @@ use proofmark::store::{Directory, Found, Lock, Objects, Stamp, Store, StoreError
 use proofmark::{clock, head};
 use proofmark_core::group::Mode;
 use proofmark_core::{Digest, Kind, json};
+use proofmark_tests::published::{self, BUILDINFO};
 use proofmark_tests::s3::{S3, upload};
 use proofmark_tests::world::{GROUP, HOST};
 use proofmark_tests::{Bundle, Host, Outcome, World, binary};
 use std::cell::Cell;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -91,53 +92,28 @@ impl Shared {
     }
 }
 
-/// A key of the world as a file, for the packager.
+/// A key of the world, for the packager.
 fn key(world: &World, name: &str) -> SecretKey {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("key");
-    std::fs::write(&path, world.key(name).sk.to_box(None).unwrap().into_string()).unwrap();
+    let (_dir, path) = published::key_file(world, name);
     keys::load_secret(&path, &mut |_| unreachable!()).unwrap()
 }
 
-const BUILDINFO: &[u8] = include_bytes!("../fixtures/buildinfo.json");
-
-/// A bundle as the packager makes one: its manifest names a buildinfo.
-fn bundle(world: &World) -> Bundle {
-    let mut manifest = world.manifest(&["report"]);
-    manifest.buildinfo = Digest::of(BUILDINFO);
-    world.bundle_of(manifest, world.members())
-}
-
-/// [`World::standard`] with such a bundle, and what belongs beside it.
+/// [`World::standard`] as the packager publishes it.
 fn world() -> World {
     let mut world = World::new();
-    let bundle = bundle(&world);
-    world.publish_bundle(&bundle, &["ci-1"]);
-    let path = format!("bundles/{}/{}", Digest::of(&bundle.bytes), bundle.file().replace(".tar.zst", ""));
-    world.write(&format!("{path}.buildinfo.json"), BUILDINFO);
-    let sbom = proofmark::repository::sbom_path(Digest::of(&bundle.bytes), &bundle.file());
-    world.write(&sbom, &proofmark::sbom::sbom(BUILDINFO, &bundle.file()).unwrap());
+    let bundle = published::bundle(&world, &["report"]);
+    published::publish(&world, &bundle);
     let group = world.group(&bundle);
     world.publish_index(&[group], |_| {}, &["ci-1", "alice-1"]);
     world.publish_head(|_| {}, &["head-1"]);
     world
 }
 
-/// A proposal of the next index as it comes by mail: both signatures there. `seconds` makes it another one.
+/// A proposal of the next index. `seconds` makes it another one.
 fn mailed(world: &World, seconds: u64) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    let mut group = world.group(&bundle(world));
+    let mut group = world.group(&published::bundle(world, &["report"]));
     group.freshness.restart_seconds = seconds;
-    let index = world.draft_index(std::slice::from_ref(&group), |_| {});
-    let (bytes, name) = (json::print(&index), format!("{}.index.json", index.version));
-    let comment = world.comment(Kind::Index, Some(index.version), &name);
-    for signer in ["ci-1", "alice-1"] {
-        std::fs::write(dir.path().join(format!("{name}.{signer}.minisig")), world.sign(signer, &comment, &bytes)).unwrap();
-    }
-    std::fs::write(dir.path().join(name), bytes).unwrap();
-    let file = json::print(&group);
-    std::fs::write(dir.path().join(format!("{}.group.json", Digest::of(&file))), file).unwrap();
-    dir
+    published::mailed(world, &[group])
 }
 
 /// Whatever `latest` names is whole, and so is every index that lies there: what a poller may see at this moment.
@@ -158,11 +134,7 @@ fn check_view(store: &Shared, least: (u64, u64)) -> (u64, u64) {
 /// The same world with three indexes: bundle 1 is replaced by 2, and that by 3, with a way back to 1.
 fn history() -> (World, [Bundle; 3]) {
     let mut world = World::new();
-    let bundles = ["one", "two", "three"].map(|argument| {
-        let mut manifest = world.manifest(&["report", argument]);
-        manifest.buildinfo = Digest::of(BUILDINFO);
-        world.bundle_of(manifest, world.members())
-    });
+    let bundles = ["one", "two", "three"].map(|argument| published::bundle(&world, &["report", argument]));
     for (number, bundle) in bundles.iter().enumerate() {
         world.publish_bundle(bundle, &["ci-1"]);
         let mut group = world.group(bundle);
@@ -188,8 +160,8 @@ fn gc_removes_what_no_kept_index_names_and_nothing_that_may_still_be_asked_for()
     for entry in Directory::new(mail.path()).walk("").unwrap() {
         world.write(&format!("proposals/4/{}", entry.path), &std::fs::read(mail.path().join(&entry.path)).unwrap());
     }
-    let proposed = format!("bundles/{}/", Digest::of(&bundle(&world).bytes));
-    world.publish_bundle(&bundle(&world), &["ci-1"]);
+    let proposed = format!("bundles/{}/", Digest::of(&published::bundle(&world, &["report"]).bytes));
+    world.publish_bundle(&published::bundle(&world, &["report"]), &["ci-1"]);
     world.write("proposals/2/2.index.json", b"{}");
     let used = std::str::from_utf8(BUILDINFO).unwrap().split("\"sha256\": \"").nth(1).unwrap()[..64].to_owned();
     world.write(&format!("inputs/{used}"), b"");
@@ -331,9 +303,7 @@ fn attack_43_two_publishers_race_into_a_real_object_store_and_one_wins_while_hos
     let Some(s3) = S3::start() else { return };
     let mut world = world();
     upload(world.path(), &s3.store());
-    let keys = tempfile::tempdir().unwrap();
-    let head_key: PathBuf = keys.path().join("head-1.key");
-    std::fs::write(&head_key, world.key("head-1").sk.to_box(None).unwrap().into_string()).unwrap();
+    let (_keys, head_key) = published::key_file(&world, "head-1");
     let host = Host::new();
     init(&world, &host, &s3.url());
 

@@ -32,6 +32,7 @@ const LONG: &[Step] = &[
     Step("hostile", "a spoilt file of a stranger breaks the packager", hostile),
     Step("fuzzing", "an input breaks a parser, after minutes", || xtask(&["fuzz", "--seconds", "120"])),
     Step("survey", "a real program is not the same twice", || xtask(&["survey"])),
+    Step("scale", "a host's transfer grows with history or fleet", || xtask(&["scale"])),
     Step("bench", "a benchmark cannot run", || xtask(&["bench"])),
 ];
 

@@ -15,6 +15,7 @@ mod core;
 mod demo;
 mod fuzz;
 mod release;
+mod scale;
 mod survey;
 mod test;
 mod tool;
@@ -38,6 +39,8 @@ enum Command {
     Test(test::Args),
     /// Measure, beside the alternatives.
     Bench(bench::Args),
+    /// What a long history and a large fleet cost, beside none.
+    Scale(scale::Args),
     /// Build real published programs twice, as a stranger would.
     Survey(survey::Args),
     /// Everything a change has to pass, in order.
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::Release(args) => release::run(args),
         Command::Test(args) => test::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Scale(args) => scale::run(args),
         Command::Survey(args) => survey::run(args),
         Command::Ci(args) => ci::run(args),
         Command::Fuzz(args) => fuzz::run(args),
