@@ -12,6 +12,7 @@ use proofmark_core::json;
 use proofmark_core::signature::Kind;
 use proofmark_core::{Digest, Time, limits};
 
+use crate::history;
 use crate::proposal::Subject;
 use crate::repository::{Published, Repository, RepositoryError, plain_number};
 use crate::store::Found;
@@ -55,7 +56,7 @@ pub fn find(repository: &Repository, policy: Policy, now: Time) -> Result<Vec<Fo
     let mut needed = Needed::default();
     let oldest = newest.saturating_sub(policy.indexes.max(1) - 1).max(1);
     for version in oldest..=newest {
-        needed.add(&published(repository, version)?)?;
+        needed.add(&history::published(repository, version)?.0)?;
     }
     for file in files.iter().filter(|file| is_open(&file.path, repository, newest)) {
         needed.add_proposed(repository, &file.path)?;
@@ -80,7 +81,7 @@ pub fn remove(repository: &Repository, files: &[Found]) -> Result<(), Repository
     // Whoever wrote meanwhile, what is to be kept is there, or somebody hears of it now and not from a host.
     let newest = repository.newest(Kind::Index)?;
     if newest > 0 {
-        for group in published(repository, newest)?.groups.values() {
+        for group in history::published(repository, newest)?.0.groups.values() {
             let path = group.bundle.digest().map(|digest| crate::repository::bundle_path(digest, &group.bundle_file()))?;
             if !repository.store().exists(&path)? {
                 return Err(repository.missing(&path));
@@ -88,18 +89,6 @@ pub fn remove(repository: &Repository, files: &[Found]) -> Result<(), Repository
         }
     }
     Ok(())
-}
-
-/// An index verified under the trust of its time.
-fn published(repository: &Repository, version: u64) -> Result<Published, RepositoryError> {
-    let mut outcome = repository.published_version(version);
-    for trust in repository.trusts().iter().rev().skip(1) {
-        if outcome.is_ok() {
-            break;
-        }
-        outcome = repository.published_under(trust, version).or(outcome);
-    }
-    outcome
 }
 
 /// The proposal that a path is of, and whether it may still be published.

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -41,7 +41,7 @@ impl Server {
     }
 }
 
-fn answer(mut stream: &TcpStream, base: &PathBuf, requests: &AtomicU64, bytes: &AtomicU64) -> std::io::Result<()> {
+fn answer(mut stream: &TcpStream, base: &Path, requests: &AtomicU64, bytes: &AtomicU64) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut request = String::new();
     while reader.read_line(&mut request)? > 0 {
