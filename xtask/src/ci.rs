@@ -31,6 +31,7 @@ const LONG: &[Step] = &[
     Step("classes", "the leaky fixture has other leaks than it declares", classes),
     Step("hostile", "a spoilt file of a stranger breaks the packager", hostile),
     Step("fuzzing", "an input breaks a parser, after minutes", || xtask(&["fuzz", "--seconds", "120"])),
+    Step("elsewhere", "the leaky fixture is not the same in another Debian suite", || xtask(&["elsewhere"])),
     Step("survey", "a real program is not the same twice", || xtask(&["survey"])),
     Step("scale", "a host's transfer grows with history or fleet", || xtask(&["scale"])),
     Step("bench", "a benchmark cannot run", || xtask(&["bench"])),
@@ -53,7 +54,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> Result<()> {
     let all = || STEPS.iter().chain(LONG);
     if args.list {
-        all().for_each(|Step(name, failure, _)| println!("{name:8}  fails when: {failure}"));
+        all().for_each(|Step(name, failure, _)| println!("{name:9}  fails when: {failure}"));
         return Ok(());
     }
     if let Some(unknown) = args.steps.iter().find(|name| all().all(|step| step.0 != name.as_str())) {
@@ -74,7 +75,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         outcome.with_context(|| format!("step {name} ({failure})"))?;
     }
     eprintln!("\nall steps passed:");
-    times.iter().for_each(|(name, time)| eprintln!("  {name:8} {:7.1} s", time.as_secs_f64()));
+    times.iter().for_each(|(name, time)| eprintln!("  {name:9} {:7.1} s", time.as_secs_f64()));
     if chosen.iter().any(|step| step.0 == "test") {
         println!("{}", test::totals(true)?.line());
     }

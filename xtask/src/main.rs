@@ -14,6 +14,7 @@ mod ci;
 mod core;
 mod demo;
 mod fuzz;
+mod elsewhere;
 mod release;
 mod scale;
 mod survey;
@@ -43,6 +44,8 @@ enum Command {
     Scale(scale::Args),
     /// Build real published programs twice, as a stranger would.
     Survey(survey::Args),
+    /// Build the leaky fixture in another Debian suite, and compare.
+    Elsewhere(elsewhere::Args),
     /// Everything a change has to pass, in order.
     Ci(ci::Args),
     /// Give every parser of foreign bytes whatever breaks it, for a while.
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(args),
         Command::Scale(args) => scale::run(args),
         Command::Survey(args) => survey::run(args),
+        Command::Elsewhere(args) => elsewhere::run(args),
         Command::Ci(args) => ci::run(args),
         Command::Fuzz(args) => fuzz::run(args),
         Command::Vectors(args) => vectors::run(args),
