@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-/// What differs between the hosts besides their folders: a name, the umask, the environment.
-const HOSTS: [(&str, &str, &[(&str, &str)]); 2] = [
+/// A host: its folder, the umask, the environment.
+type Perturbed = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+const HOSTS: [Perturbed; 2] = [
     ("alpha", "022", &[("USER", "alice"), ("LANG", "C.UTF-8"), ("TZ", "Pacific/Kiritimati"), ("HOSTNAME", "alpha")]),
     ("beta/a/longer/path", "077", &[("USER", "bob"), ("LC_ALL", "C"), ("TZ", "America/St_Johns"), ("HOSTNAME", "beta"), ("NOISE", "x")]),
 ];
