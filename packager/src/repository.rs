@@ -284,7 +284,7 @@ impl Repository {
         self.write(path, &file.bytes)
     }
 
-    /// Adds a signature to a file, by a key of the newest trust: see [`signatures::place`].
+    /// Adds a signature to a file, by a key of the newest trust: see `signatures::place`.
     #[allow(clippy::too_many_arguments, reason = "what a signature is bound to, and the two things that decide what happens to an old one")]
     pub fn write_signature(
         &self,

@@ -1,7 +1,13 @@
 //! ATTACKS 40, 41, 43: publication into directories and object stores. A writer that is cut off at any operation leaves what every poller
 //! can use and what the next run completes; of two publishers one wins, and nothing is lost.
 
+use futures_util::stream::BoxStream;
 use object_store::memory::InMemory;
+use object_store::path::Path as Key;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions,
+    PutPayload, PutResult, Result,
+};
 use proofmark::exit::Refuse;
 use proofmark::gc::{self, Policy};
 use proofmark::keys::{self, SecretKey};
@@ -284,6 +290,60 @@ impl Drop for Stopping<'_> {
     }
 }
 
+/// An object store that takes no notice of the conditions of the kind that is named.
+#[derive(Debug)]
+struct Careless(InMemory, fn(&PutMode) -> bool);
+
+impl std::fmt::Display for Careless {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("careless")
+    }
+}
+
+#[async_trait::async_trait]
+impl ObjectStore for Careless {
+    async fn put_opts(&self, path: &Key, payload: PutPayload, mut options: PutOptions) -> Result<PutResult> {
+        if self.1(&options.mode) {
+            options.mode = PutMode::Overwrite;
+        }
+        self.0.put_opts(path, payload, options).await
+    }
+    async fn put_multipart_opts(&self, path: &Key, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        self.0.put_multipart_opts(path, options).await
+    }
+    async fn get_opts(&self, path: &Key, options: GetOptions) -> Result<GetResult> {
+        self.0.get_opts(path, options).await
+    }
+    fn delete_stream(&self, paths: BoxStream<'static, Result<Key>>) -> BoxStream<'static, Result<Key>> {
+        self.0.delete_stream(paths)
+    }
+    fn list(&self, prefix: Option<&Key>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.0.list(prefix)
+    }
+    async fn list_with_delimiter(&self, prefix: Option<&Key>) -> Result<ListResult> {
+        self.0.list_with_delimiter(prefix).await
+    }
+    async fn copy_opts(&self, from: &Key, to: &Key, options: CopyOptions) -> Result<()> {
+        self.0.copy_opts(from, to, options).await
+    }
+}
+
+#[test]
+fn attack_43_an_object_store_that_ignores_conditions_is_refused_before_anything_is_written() {
+    let careful: fn(&PutMode) -> bool = |_| false;
+    let no_create: fn(&PutMode) -> bool = |mode| matches!(mode, PutMode::Create);
+    let no_update: fn(&PutMode) -> bool = |mode| matches!(mode, PutMode::Update(_));
+    for (careless, is_fit) in [(careful, true), (no_create, false), (no_update, false)] {
+        let objects = Objects::new(Box::new(Careless(InMemory::new(), careless)), "".into(), "careless".into()).unwrap();
+        for _ in 0..2 {
+            match objects.lock() {
+                Ok(_) => assert!(is_fit),
+                Err(error) => assert_eq!((error.refusal().code as u8, error.refusal().reason, is_fit), (91, "unfit-store", false)),
+            }
+        }
+    }
+}
+
 /// `proofmark` against the bucket; not started.
 fn proofmark(s3: &S3, arguments: &[&str]) -> Command {
     let mut command = Command::new(binary("proofmark"));
@@ -323,7 +383,7 @@ fn attack_43_two_publishers_race_into_a_real_object_store_and_one_wins_while_hos
             let children = [first, second].map(|arguments| proofmark(&s3, arguments).spawn().unwrap());
             children.map(|child| child.wait_with_output().unwrap().into())
         };
-        let rounds = std::env::var("PROOFMARK_RACES").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(4);
+        let rounds = std::env::var("PROOFMARK_PUBLICATIONS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(4);
         for round in 0..rounds {
             let version = round + 2;
             let mails = [mailed(&world, 700_000 + version), mailed(&world, 800_000 + version)];
