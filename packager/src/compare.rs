@@ -1,10 +1,10 @@
 //! Whether two builds are one: byte for byte, and where not, what differs and why it probably does.
 //!
-//! The verdict looks at nothing but bytes ([`side::Item::is_same`]). Sections, functions, strings and causes are for the reader; they must
+//! The verdict looks at nothing but bytes (`side::Item::is_same`). Sections, functions, strings and causes are for the reader; they must
 //! never turn a difference into a match. The same engine serves a build whose two runs differ and `proofmark explain`.
 //!
-//! The story: [`side`] opens both sides ([`bundle`], [`tree`], or one file), [`pairs`] matches their files, [`member`] looks into each pair
-//! that differs ([`elf`], [`symbols`], [`strings`], [`lines`], [`fields`]), [`cause`] guesses why, [`words`] and [`page`] show it.
+//! The story: `side` opens both sides (`bundle`, `tree`, or one file), `pairs` matches their files, `member` looks into each pair
+//! that differs (`elf`, `symbols`, `strings`, `lines`, `fields`), `cause` guesses why, `words` and `page` show it.
 //! Everything read here is hostile: each step has its bound, and says so in `notes` where it stopped at one.
 
 use std::collections::BTreeSet;

@@ -1,7 +1,7 @@
 //! What a build sees of an operating system, and its compilers: exactly the layers of `proofmark.lock`, or, only where proofmark.toml
 //! asks for it, the host's own.
 //!
-//! [`lock`] is the file; [`apt`] resolves and fetches packages with the machine's own client; [`rust`] takes the toolchain; [`cache`]
+//! `lock` is the file; `apt` resolves and fetches packages with the machine's own client; `rust` takes the toolchain; `cache`
 //! keeps both by content. [`prepare`] decides: it returns an environment whose every layer has the locked digest, or refuses before
 //! anything of the project runs. This module must never take the host's system where layers were asked for.
 
@@ -226,7 +226,7 @@ pub fn collect(lock: &Lock, wanted: &Wanted<'_>, cache: &Cache, progress: &dyn P
     inputs(lock, cache)
 }
 
-/// Makes the environment of a lock that is all layers: missing ones as [`bring`] gets them.
+/// Makes the environment of a lock that is all layers: missing ones as `bring` gets them.
 pub fn materialise(
     lock: Lock,
     config: &Config,
