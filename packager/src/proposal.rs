@@ -52,7 +52,7 @@ pub struct Proposal {
 /// Signs a draft and writes it as the first of its version. Returns where it lies.
 ///
 /// # Errors
-/// `ProposalError::Taken` [84] when another proposal has the version.
+/// `ProposalError::Taken` (84) when another proposal has the version.
 pub fn write(desk: &Desk<'_>, draft: &Draft, signer: &Signer<'_>) -> Result<String, ProposalError> {
     let trust = desk.repository().trust();
     let version = draft.next.index.version;
