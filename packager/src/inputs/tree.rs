@@ -148,6 +148,9 @@ pub fn read(stream: &mut dyn Read, to: &Path, time: u64) -> Result<(), TreeError
         if parents.clone().any(|parent| links.contains(parent)) {
             return Err(bad("below a symbolic link"));
         }
+        if !is_plain(entry.header()) {
+            return Err(bad("another mode, owner or time than a tree stream has"));
+        }
         let place = to.join(&path);
         if let Some((parent, _)) = path.rsplit_once('/') {
             files::directory(to, Path::new(parent))?;
@@ -215,6 +218,19 @@ impl Read for Exactly {
         self.left -= n as u64;
         Ok(n)
     }
+}
+
+/// The fields that are the same in every tree stream.
+fn is_plain(header: &tar::Header) -> bool {
+    let modes: &[u32] = if header.entry_type().is_symlink() { &[0o777] } else { &[0o644, 0o755] };
+    let zero = |number: io::Result<u64>| number.is_ok_and(|number| number == 0);
+    let nobody = |name: Option<&[u8]>| name.is_none_or(<[u8]>::is_empty);
+    header.mode().is_ok_and(|mode| modes.contains(&mode))
+        && zero(header.uid())
+        && zero(header.gid())
+        && zero(header.mtime())
+        && nobody(header.username_bytes())
+        && nobody(header.groupname_bytes())
 }
 
 #[cfg(test)]
@@ -289,7 +305,10 @@ mod tests {
             for (path, kind, target) in &members {
                 let mut header = tar::Header::new_gnu();
                 header.set_size(0);
-                header.set_mode(0o644);
+                header.set_mode(if kind.is_symlink() { 0o777 } else { 0o644 });
+                header.set_uid(0);
+                header.set_gid(0);
+                header.set_mtime(0);
                 header.set_entry_type(*kind);
                 // Written by hand: the builder refuses what is to be refused here.
                 header.as_gnu_mut().unwrap().name[..path.len()].copy_from_slice(path.as_bytes());
@@ -301,6 +320,33 @@ mod tests {
             let result = read(&mut &builder.into_inner().unwrap()[..], &dir.path().join("tree"), 0);
             assert_eq!(result.is_ok(), good, "{members:?}: {result:?}");
             assert_eq!(files::listed(dir.path()).unwrap().len(), 1, "nothing beside the tree: {members:?}");
+        }
+    }
+
+    #[test]
+    fn attack_27_a_tree_of_a_stranger_has_no_modes_owners_and_times_of_its_own() {
+        let edits: [(fn(&mut tar::Header), bool); 7] = [
+            (|_| {}, true),
+            (|header| header.set_mode(0o755), true),
+            (|header| header.set_mode(0o4755), false),
+            (|header| header.set_uid(1), false),
+            (|header| header.set_gid(1), false),
+            (|header| header.set_mtime(1), false),
+            (|header| header.set_username("root").unwrap(), false),
+        ];
+        for (number, (edit, good)) in edits.into_iter().enumerate() {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(0);
+            header.set_mode(0o644);
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_mtime(0);
+            edit(&mut header);
+            let mut builder = tar::Builder::new(Vec::new());
+            builder.append_data(&mut header, "a", io::empty()).unwrap();
+            let dir = tempfile::tempdir().unwrap();
+            let result = read(&mut &builder.into_inner().unwrap()[..], &dir.path().join("tree"), 0);
+            assert_eq!(result.is_ok(), good, "case {number}: {result:?}");
         }
     }
 }
