@@ -4,7 +4,6 @@
 use super::Program;
 use crate::tool;
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -38,14 +37,13 @@ impl Hosts {
         );
         fs::write(asker.join("Cargo.toml"), manifest)?;
         tool::run(hosts.cargo().args(["fetch", "--quiet"]).current_dir(&asker))?;
-        let metadata = tool::output(hosts.cargo().args(["metadata", "--format-version", "1", "--offline"]).current_dir(&asker))?;
-        let metadata: Value = serde_json::from_str(&metadata)?;
-        let packages = metadata["packages"].as_array().context("packages")?;
-        let package = packages.iter().find(|package| package["name"] == *name && package["version"] == *version).context("the program")?;
-        let source = Path::new(package["manifest_path"].as_str().context("a path")?).parent().context("a folder")?;
+        // A program without a library is no package of the asker's for `cargo metadata`; its source was fetched all the same.
+        let sources = folders(&hosts.cargo_home().join("registry/src"))?;
+        let source = sources.iter().map(|registry| registry.join(format!("{name}-{version}"))).find(|source| source.is_dir());
+        let source = source.context("the program's source, as cargo fetched it")?;
 
         let workspace = hosts.workspace(0);
-        copy(source, &workspace)?;
+        copy(&source, &workspace)?;
         for cargos in [".cargo-ok", ".cargo_vcs_info.json", "Cargo.toml.orig"] {
             let _ = fs::remove_file(workspace.join(cargos));
         }
@@ -124,7 +122,8 @@ impl Hosts {
         let mut words = argv.iter().skip(1).peekable();
         while let Some(word) = words.next() {
             match word.as_str() {
-                "--manifest-path" => drop(words.next()),
+                "--manifest-path" | "--message-format" => drop(words.next()),
+                word if word.starts_with("--message-format=") => {}
                 // The vendored crates are the sandbox's; flags go on.
                 "--config" if words.peek().is_some_and(|value| value.starts_with('/')) => drop(words.next()),
                 "--target-dir" => {
