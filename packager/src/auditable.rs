@@ -144,7 +144,7 @@ mod tests {
             package("app", None, Kind::Runtime, &["a@1.0.0", "p@1.0.0"]),
             package("other", None, Kind::Runtime, &[]),
             package("m", Some(CRATES_IO), Kind::Build, &[]),
-            package("p", Some("registry+https://crates.example.org/"), Kind::Runtime, &[]),
+            package("p", Some("registry+https://registry.example.org/"), Kind::Runtime, &[]),
         ];
         let mut graph = Graph { programs: BTreeMap::new(), packages };
         graph.packages.sort_by(|a, b| a.id.cmp(&b.id));

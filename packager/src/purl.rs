@@ -54,8 +54,8 @@ mod tests {
         };
         assert_eq!(purl(Some(CRATES_IO)).unwrap(), "pkg:cargo/openssl-src@300.5.0%2B3.5.0");
         assert_eq!(
-            purl(Some("sparse+https://crates.example.org/index/")).unwrap(),
-            "pkg:cargo/openssl-src@300.5.0%2B3.5.0?repository_url=https:%2F%2Fcrates.example.org%2Findex%2F"
+            purl(Some("sparse+https://registry.example.org/index/")).unwrap(),
+            "pkg:cargo/openssl-src@300.5.0%2B3.5.0?repository_url=https:%2F%2Fregistry.example.org%2Findex%2F"
         );
         assert!(purl(Some("git+https://example.org/x#abc")).unwrap().ends_with("?vcs_url=git%2Bhttps:%2F%2Fexample.org%2Fx%23abc"));
         assert_eq!(purl(None), None);
