@@ -325,7 +325,8 @@ mod tests {
 
     #[test]
     fn attack_27_a_tree_of_a_stranger_has_no_modes_owners_and_times_of_its_own() {
-        let edits: [(fn(&mut tar::Header), bool); 7] = [
+        type Edit = fn(&mut tar::Header);
+        let edits: [(Edit, bool); 7] = [
             (|_| {}, true),
             (|header| header.set_mode(0o755), true),
             (|header| header.set_mode(0o4755), false),
