@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """An independent reader of FORMAT.md: runs the conformance vectors, and says where it does not agree.
 
-It was written from verifier/FORMAT.md alone and shares no code with the verifier. Standard library, `cryptography` for Ed25519, and the
+It follows verifier/FORMAT.md and shares no code with the verifier. Standard library, `cryptography` for Ed25519, and the
 `zstd` program. It is a second opinion for the tests, not a verifier: it keeps nothing, fetches nothing and starts nothing.
 
     python3 tests/checker/check.py [tests/vectors]

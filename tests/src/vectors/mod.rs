@@ -2,8 +2,8 @@
 //!
 //! `cargo xtask vectors` writes them, `cargo xtask vectors --check` says whether the files are what is written. Keys and times are
 //! constants, so that the bytes are the same on every machine. What is expected of a case stands in its source by hand; only a state
-//! that follows from an accepted document is taken from the core, and held against the checker of `tests/checker`, which knows
-//! FORMAT.md alone.
+//! that follows from an accepted document is taken from the core, and held against the checker of `tests/checker`, which follows
+//! FORMAT.md and shares no code with it.
 
 pub mod bundles;
 pub mod case;
