@@ -145,7 +145,6 @@ pub fn double_build(options: &Options, progress: &dyn Progress) -> Result<Built,
     options.supply.export(&options.workspace, &source, &inputs.source())?;
     let (config, config_bytes) = config::load(&inputs.source())?;
     let (crates, lock_bytes) = lockfile::read(&inputs.source())?;
-    check_jemalloc(&config, &crates)?;
 
     let cache = Cache::open()?;
     let environment = environment::prepare(&options.environment(&config, &inputs.source()), &cache, progress)?;
@@ -192,6 +191,7 @@ pub fn double_build(options: &Options, progress: &dyn Progress) -> Result<Built,
         argv: &argv,
         target: &target,
         time: source.time,
+        writable_source: config.build.writable_source,
         progress,
     };
     site.prepare()?;
@@ -234,15 +234,6 @@ pub fn double_build(options: &Options, progress: &dyn Progress) -> Result<Built,
     let machine = buildinfo::machine_json(&Machine::this(seconds, notes, classes));
     let (source_dir, closure) = (inputs.source(), closure.into_bytes());
     Ok(Built { config, source, target, source_dir, staged, outputs, inputs: collected, buildinfo, closure, machine, work })
-}
-
-/// jemalloc's configure script asks the processor of this machine how wide an address is, and the answer is in the program.
-fn check_jemalloc(config: &Config, crates: &[lockfile::Locked]) -> Result<(), Error> {
-    let pinned = config.build.env.keys().any(|name| name.to_string() == "JEMALLOC_SYS_WITH_LG_VADDR");
-    match crates.iter().find(|found| ["jemalloc-sys", "tikv-jemalloc-sys"].contains(&found.name.as_str())) {
-        Some(found) if !pinned => Err(Error::Jemalloc { name: found.name.clone() }),
-        _ => Ok(()),
-    }
 }
 
 impl Built {

@@ -237,6 +237,10 @@ pub struct BuildSection {
     /// Crates that are allowed to be the same twice only under the deterministic machine; checked by `build --classify`. Where absent,
     /// all are.
     pub enforced: Option<Vec<String>>,
+    /// Whether the project's build scripts may write into the source tree, against cargo's rule that they write to OUT_DIR: each build
+    /// then has a copy of its own, which goes with it.
+    #[serde(default)]
+    pub writable_source: bool,
     /// Whose operating system is inside.
     #[serde(default)]
     pub environment: System,
@@ -278,7 +282,14 @@ impl BuildSection {
 
 impl Default for BuildSection {
     fn default() -> Self {
-        Self { auditable: true, env: BTreeMap::new(), enforced: None, environment: System::Packages, packages: None }
+        Self {
+            auditable: true,
+            env: BTreeMap::new(),
+            enforced: None,
+            writable_source: false,
+            environment: System::Packages,
+            packages: None,
+        }
     }
 }
 

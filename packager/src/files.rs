@@ -71,6 +71,15 @@ pub fn copy_tree(from: &Path, to: &Path, seconds: u64) -> Result<(), IoError> {
     Ok(())
 }
 
+/// Gives a directory and all below it to another owner. Links are not followed.
+pub fn give(directory: &Path, uid: u32, gid: u32) -> Result<(), IoError> {
+    std::os::unix::fs::lchown(directory, Some(uid), Some(gid)).at("change the owner of", directory)?;
+    if fs::symlink_metadata(directory).at("inspect", directory)?.is_dir() {
+        listed(directory)?.iter().try_for_each(|entry| give(entry, uid, gid))?;
+    }
+    Ok(())
+}
+
 /// Removes a file or a link, if it is there.
 pub fn remove(path: &Path) -> Result<(), IoError> {
     match fs::remove_file(path) {

@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 use proofmark_core::group::Group;
 use proofmark_core::index::Index;
 use proofmark_core::json;
-use proofmark_core::signature::Kind;
 use proofmark_core::{Digest, Time, limits};
 
 use crate::history;
@@ -47,8 +46,8 @@ struct Needed {
 /// # Errors
 /// When a kept index, or anything that it names, is missing or does not verify: then it is not known what is needed.
 pub fn find(repository: &Repository, policy: Policy, now: Time) -> Result<Vec<Found>, RepositoryError> {
-    let newest = repository.newest(Kind::Index)?;
-    let newest_head = repository.newest(Kind::Head)?;
+    let newest = repository.newest_index()?;
+    let newest_head = repository.heads()?.newest;
     let mut files = Vec::new();
     for directory in DIRECTORIES {
         files.extend(repository.store().walk(directory)?);
@@ -79,7 +78,7 @@ pub fn remove(repository: &Repository, files: &[Found]) -> Result<(), Repository
         repository.store().remove(&file.path)?;
     }
     // Whoever wrote meanwhile, what is to be kept is there, or somebody hears of it now and not from a host.
-    let newest = repository.newest(Kind::Index)?;
+    let newest = repository.newest_index()?;
     if newest > 0 {
         for group in history::published(repository, newest)?.0.groups.values() {
             let path = group.bundle.digest().map(|digest| crate::repository::bundle_path(digest, &group.bundle_file()))?;

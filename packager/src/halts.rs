@@ -97,11 +97,7 @@ pub fn halt(repository: &Repository, signer: &Signer<'_>, order: Order, now: Tim
 
 /// Halts in force, by digest: those that the newest head lists, and those that a key of the newest trust signed, but for the lifted ones.
 pub fn in_force(repository: &Repository) -> Result<Vec<InForce>, RepositoryError> {
-    let head = match repository.newest(Kind::Head)? {
-        0 => None,
-        _ => repository.newest_head()?.1,
-    };
-    in_force_beside(repository, head.as_ref())
+    in_force_beside(repository, repository.heads()?.current.as_ref())
 }
 
 /// The same for a head that is known already.

@@ -34,6 +34,12 @@ pub enum HeadError {
     /// There is no index to pin.
     #[error("no index")]
     NoIndex,
+    /// The newest head has the last version that there is.
+    #[error("no version is left")]
+    Exhausted {
+        /// Names of the keys that signed it.
+        signers: Vec<String>,
+    },
 }
 
 impl Refuse for HeadError {
@@ -46,6 +52,11 @@ impl Refuse for HeadError {
                 .want("a published index")
                 .have("none")
                 .next("proofmark release, approve and publish come first"),
+            // Nobody gets there by counting.
+            Self::Exhausted { signers } => Refusal::new(Exit::Malformed, "limit", "no version is left for another head", "head/")
+                .want(format!("a version of at most {}", limits::INTEGER))
+                .have(format!("a head of that version, signed by {}", signers.join(", ")))
+                .next("that key is stolen or was misused: take it away with proofmark trust rotate, then call proofmark head with its successor (docs/runbooks.md)"),
         }
     }
 }
@@ -69,17 +80,17 @@ pub fn publish(repository: &Repository, key: &SecretKey, now: Time, seconds: i64
     let begin = Instant::now();
     let (mut now, mut version) = (now, 0);
     loop {
-        let (newest, before) = repository.newest_head()?;
+        let heads = repository.heads()?;
         // A version that was claimed by a writer who never came back stays a hole: hosts ask that heads rise, not that they count.
-        version = version.max(newest + 1);
-        match write(repository, &signer, version, before, now, seconds) {
+        version = version.max(heads.next);
+        match write(repository, &signer, version, heads.floor(repository.trust()), now, seconds) {
             Err(HeadError::Repository(RepositoryError::Claimed { .. } | RepositoryError::Different { .. })) => {
                 interrupt::check().map_err(StoreError::from).map_err(RepositoryError::from)?;
                 std::thread::sleep(LOOK);
                 // What the other writer has issued meanwhile is not in this one's future.
-                let (newest, other) = repository.newest_head()?;
-                now = other.map_or(now, |other| now.max(other.issued));
-                if newest < version && begin.elapsed() > CLAIM {
+                let heads = repository.heads()?;
+                now = heads.floor(repository.trust()).map_or(now, |other| now.max(other.issued));
+                if heads.next <= version && begin.elapsed() > CLAIM {
                     version += 1;
                 }
             }
@@ -92,25 +103,23 @@ fn write(
     repository: &Repository,
     signer: &Signer<'_>,
     version: u64,
-    before: Option<Verified<Head>>,
+    before: Option<&Verified<Head>>,
     now: Time,
     seconds: i64,
 ) -> Result<Verified<Head>, HeadError> {
     let trust = repository.trust();
     let index = repository.published()?.ok_or(HeadError::NoIndex)?.index;
-    // What a key signed that was taken away since, with whatever clock, is no floor any more: hosts say the same.
-    let before = before.filter(|before| before.signers().iter().all(|key| trust.roles.head.has_key(key)));
-    if let Some(before) = &before
+    if let Some(before) = before
         && now < before.issued
     {
         let want = format!("{} or later, when head {} was issued", before.issued, before.version);
         return Err(proofmark_core::Refusal::new(Reason::Clock, "this machine's clock", want, now).into());
     }
-    let file = file_name(Kind::Head, version);
     if version > limits::INTEGER {
-        let want = format!("a version of at most {}", limits::INTEGER);
-        return Err(proofmark_core::Refusal::new(Reason::Limit, file, want, version).into());
+        let signers = before.iter().flat_map(|before| before.signers()).map(ToString::to_string).collect();
+        return Err(HeadError::Exhausted { signers });
     }
+    let file = file_name(Kind::Head, version);
     let head = Head {
         format: 1,
         kind: Head::KIND.into(),

@@ -5,7 +5,7 @@
 use proofmark_core::Digest;
 use proofmark_core::group::Group;
 use proofmark_core::name::{GroupName, Name, Release};
-use proofmark_core::signature::{Kind, Verified};
+use proofmark_core::signature::Verified;
 use proofmark_core::trust::Trust;
 
 use crate::repository::{Published, Repository, RepositoryError};
@@ -66,7 +66,7 @@ impl Wanted {
 
 /// The newest group file for which `suits` and that has the bundle, and its index's version. Group files of one digest are read once.
 pub fn find(repository: &Repository, wanted: &Wanted, suits: &dyn Fn(&Group) -> bool) -> Result<Option<(u64, Group)>, RepositoryError> {
-    let mut version = repository.newest(Kind::Index)?;
+    let mut version = repository.newest_index()?;
     while version > 0 {
         let (published, _) = published(repository, version)?;
         if let Some(group) = published.groups.values().find(|group| suits(group) && wanted.is(group)) {
@@ -79,7 +79,7 @@ pub fn find(repository: &Repository, wanted: &Wanted, suits: &dyn Fn(&Group) -> 
 
 /// The bundle that a group had before the one it has now: of the newest index that gave it another.
 pub fn before(repository: &Repository, name: &GroupName, now: Digest) -> Result<Option<(u64, Group)>, RepositoryError> {
-    let mut version = repository.newest(Kind::Index)?;
+    let mut version = repository.newest_index()?;
     while version > 0 {
         let (published, _) = published(repository, version)?;
         match published.groups.get(name) {
@@ -94,7 +94,7 @@ pub fn before(repository: &Repository, name: &GroupName, now: Digest) -> Result<
 /// Environments and releases of a product that were ever assigned, newest first, for messages: at most `most`.
 pub fn releases(repository: &Repository, product: &Name, environment: &Name, most: usize) -> Result<Vec<String>, RepositoryError> {
     let mut found: Vec<String> = Vec::new();
-    let mut version = repository.newest(Kind::Index)?;
+    let mut version = repository.newest_index()?;
     while version > 0 && found.len() < most {
         let (published, _) = published(repository, version)?;
         for group in published.groups.values().filter(|group| group.bundle.product == *product && group.environment == *environment) {

@@ -169,6 +169,7 @@ hosts = ["{product}-1"]
 # [build]
 # env = {{ NAME = "value" }}           # variables that build scripts may see
 # packages = ["coreutils", "dash", "gcc", "libc-bin", "libc6-dev"]   # the default; add what build scripts call: "make", "perl", "g++", ...
+# writable_source = false            # true: build scripts may write into the source tree, of which each build then has a copy
 # auditable = true                   # programs list the crates they are made of, for cargo audit and other scanners
 "#
     )

@@ -8,14 +8,13 @@ use std::collections::BTreeMap;
 use proofmark_core::group::Group;
 use proofmark_core::halt::Halt;
 use proofmark_core::name::{GroupName, Name};
-use proofmark_core::signature::Kind;
 use proofmark_core::{Digest, Refusal, Verified};
 use serde::Serialize;
 
 use crate::assignment::Assignment;
 use crate::halts;
 use crate::history;
-use crate::repository::{Repository, RepositoryError};
+use crate::repository::{Heads, Repository, RepositoryError};
 
 /// All of it.
 #[derive(Debug, Serialize)]
@@ -95,9 +94,10 @@ pub fn log(repository: &Repository, from: u64) -> Result<Log, RepositoryError> {
         }
         trusts.push(Entry::of(format!("trust {}", trust.version), trust, says));
     }
-    let head = match repository.newest(Kind::Head)? {
+    let Heads { current, newest, .. } = repository.heads()?;
+    let head = match newest {
         0 => None,
-        version => Some(match repository.newest_head()?.1 {
+        version => Some(match current {
             Some(head) => {
                 let says = format!(
                     "trust {}, index {}, issued {}, until {}, {} halts in force",
@@ -125,7 +125,7 @@ fn open(repository: &Repository) -> Result<Vec<String>, RepositoryError> {
 }
 
 fn indexes(repository: &Repository, from: u64) -> Result<Vec<Entry>, RepositoryError> {
-    let newest = repository.newest(Kind::Index)?;
+    let newest = repository.newest_index()?;
     let mut before: Option<Assignment> = None;
     let mut out = Vec::new();
     for version in 1..=newest {

@@ -202,7 +202,7 @@ pub fn approve(desk: &Desk<'_>, shown: &Proposal, signer: &Signer<'_>) -> Result
 /// Returns the digest of the index, and whether it was there already.
 pub fn publish(desk: &Desk<'_>, version: u64) -> Result<(Digest, bool), ProposalError> {
     let repository = desk.repository();
-    let newest = repository.newest(Kind::Index)?;
+    let newest = repository.newest_index()?;
     let proposal = read(desk, version)?;
     if version < newest {
         return Err(ProposalError::AlreadyPublished(Subject::Index(version)));

@@ -32,7 +32,7 @@ pub enum Proposed {
 pub fn open(desk: &Desk<'_>, subject: Subject) -> Result<Proposed, Refusal> {
     match subject {
         Subject::Index(version) => {
-            let newest = desk.repository().newest(Kind::Index).map_err(|error| error.refusal())?;
+            let newest = desk.repository().newest_index().map_err(|error| error.refusal())?;
             if version <= newest {
                 return Err(proposal::ProposalError::AlreadyPublished(subject).refusal());
             }

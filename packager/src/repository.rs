@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
 
 use proofmark_core::group::Group;
-use proofmark_core::head::Head;
 use proofmark_core::index::Index;
 use proofmark_core::json::{self, Document};
 use proofmark_core::latest::Latest;
@@ -22,10 +21,12 @@ use crate::signing;
 use crate::store::{Lock, ROUNDS, Store, StoreError, Stored};
 
 mod error;
+mod heads;
 mod paths;
 pub(crate) mod signatures;
 
 pub use error::RepositoryError;
+pub use heads::Heads;
 pub(crate) use paths::plain_number;
 use paths::versions;
 pub use paths::{buildinfo_path, bundle_path, document_path, group_path, sbom_path};
@@ -125,31 +126,26 @@ impl Repository {
         Ok(self.store.lock()?)
     }
 
-    /// Highest version of which there is a document of this kind; 0 where there is none.
+    /// Version of the newest index; 0 where there is none.
     ///
     /// `latest` says where to begin to look, so that the cost does not grow with history; versions of an index have no hole. A hint that
     /// leads nowhere costs a listing.
-    pub fn newest(&self, kind: Kind) -> Result<u64, RepositoryError> {
-        let hint = self.store.read("latest", limits::LATEST)?.and_then(|bytes| json::parse::<Latest>(&bytes, "latest").ok());
-        let hint = hint.map_or(0, |latest| match kind {
-            Kind::Index => latest.index,
-            Kind::Head => latest.head,
-            _ => 0,
-        });
-        if hint == 0 || !self.store.exists(&document_path(kind, hint))? {
-            return Ok(versions(&self.store.list(kind.word())?, kind).last().copied().unwrap_or(0));
+    pub fn newest_index(&self) -> Result<u64, RepositoryError> {
+        let hint = self.hint(Kind::Index)?;
+        if hint == 0 || !self.store.exists(&document_path(Kind::Index, hint))? {
+            return Ok(versions(&self.store.list(Kind::Index.word())?, Kind::Index).last().copied().unwrap_or(0));
         }
         let mut newest = hint;
-        for next in hint + 1.. {
-            let path = document_path(kind, next);
-            if self.store.exists(&path)? {
-                newest = next;
-            } else if !self.store.exists(&format!("{path}.claim"))? {
-                // A head that was claimed and never written leaves a hole.
-                break;
-            }
+        while self.store.exists(&document_path(Kind::Index, newest + 1))? {
+            newest += 1;
         }
         Ok(newest)
+    }
+
+    /// The version of that kind that `latest` names, which is not believed; 0 where it names none.
+    fn hint(&self, kind: Kind) -> Result<u64, RepositoryError> {
+        let latest = self.store.read("latest", limits::LATEST)?.and_then(|bytes| json::parse::<Latest>(&bytes, "latest").ok());
+        Ok(latest.map_or(0, |latest| if kind == Kind::Head { latest.head } else { latest.index }))
     }
 
     /// Versions of all proposals, ascending.
@@ -161,7 +157,7 @@ impl Repository {
 
     /// The newest index and all its group files; `None` before the first.
     pub fn published(&self) -> Result<Option<Published>, RepositoryError> {
-        match self.newest(Kind::Index)? {
+        match self.newest_index()? {
             0 => Ok(None),
             version => self.published_version(version).map(Some),
         }
@@ -184,18 +180,6 @@ impl Repository {
             groups.insert(name.clone(), Group::verify(trust, &index, name, &bytes)?);
         }
         Ok(Published { index, groups })
-    }
-
-    /// The newest head, if there is one: its version, and itself where a trust of the chain has its key, the newest such trust.
-    pub fn newest_head(&self) -> Result<(u64, Option<Verified<Head>>), RepositoryError> {
-        let version = self.newest(Kind::Head)?;
-        for trust in self.trusts.iter().rev() {
-            let file = self.signed_under(trust, Kind::Head.word(), Kind::Head, version)?;
-            if let Some(head) = file.and_then(|file| Head::verify(trust, version, &file).ok()) {
-                return Ok((version, Some(head)));
-            }
-        }
-        Ok((version, None))
     }
 
     /// A document in `directory` with the signatures beside it by keys of its role: bytes to verify, not believed.
@@ -367,18 +351,15 @@ impl Repository {
     }
 
     fn compute_latest(&self) -> Result<Latest, RepositoryError> {
-        let (head, verified) = match self.newest(Kind::Head)? {
-            0 => (0, None),
-            _ => self.newest_head()?,
-        };
+        let Heads { current, newest, .. } = self.heads()?;
         Ok(Latest {
             format: 1,
             kind: Latest::KIND.into(),
             // Hosts need the trust that the head pins, and no newer one: a rotation reaches them with the next head.
-            trust: verified.as_ref().map_or(self.trust().version, |head| head.trust.version),
-            index: self.newest(Kind::Index)?,
-            head,
-            halts: halts::for_latest(&halts::in_force_beside(self, verified.as_ref())?),
+            trust: current.as_ref().map_or(self.trust().version, |head| head.trust.version),
+            index: self.newest_index()?,
+            head: newest,
+            halts: halts::for_latest(&halts::in_force_beside(self, current.as_ref())?),
         })
     }
 

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -80,6 +80,14 @@ pub struct Spec {
     pub hidden: Vec<String>,
     /// The whole environment.
     pub env: BTreeMap<String, String>,
+}
+
+impl Spec {
+    /// Puts the directory `own` in the place of what is read-only at `inside`, to be written.
+    pub fn make_writable(&mut self, inside: &str, own: &Path) {
+        self.read_only.retain(|(_, place)| place != inside);
+        self.writable.push((own.to_owned(), inside.to_owned()));
+    }
 }
 
 /// What the outside looks like during one run. The inside must not be able to tell.
@@ -189,7 +197,7 @@ pub fn run(worker: &Path, spec: &Spec, outside: &Outside, argv: &[String], progr
     }
     if let Some((uid, gid)) = outside.ids {
         for directory in spec.writable.iter().map(|(directory, _)| directory).chain([&path.join("root")]) {
-            chown(directory, Some(uid), Some(gid)).at("change the owner of", directory)?;
+            files::give(directory, uid, gid)?;
         }
     }
     let request = Request { spec: spec.clone(), outside: outside.clone(), stage: path.clone(), argv: argv.to_vec() };

@@ -66,8 +66,8 @@ pub fn adopt(repository: &Repository, host: &Name, proposer: Name, now: Time, se
         let have = format!("groups {}", published.groups.keys().map(ToString::to_string).collect::<Vec<_>>().join(", "));
         return Err(lacks("a group of the newest index that lists it", have).into());
     };
-    let (version, head) = repository.newest_head()?;
-    let head = head.ok_or_else(|| lacks("a head, as a floor", format!("head {version}")))?;
+    let heads = repository.heads()?;
+    let head = heads.current.ok_or_else(|| lacks("a head, as a floor", format!("head {}", heads.newest)))?;
     let halts = halts::in_force(repository)?;
     let concerned = halts.iter().filter(|halt| groups.iter().any(|name| halts::concerns(halt, name, &published.groups[name])));
     let first_trust = repository.trusts().first().map_or(trust, |first| first);

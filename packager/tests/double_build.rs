@@ -156,14 +156,29 @@ fn a_difference_that_one_factor_lets_in_is_blamed_on_that_factor() {
 }
 
 #[test]
-fn jemalloc_that_would_ask_the_building_machines_processor_is_refused_before_anything_is_built() {
-    let lock = "version = 4\n\n[[package]]\nname = \"fixture\"\nversion = \"0.1.0\"\n\n[[package]]\nname = \"tikv-jemalloc-sys\"\nversion = \"0.6.0\"\n\
-        source = \"registry+https://github.com/rust-lang/crates.io-index\"\nchecksum = \"cd3c60906412afa9c2b5b5a48ca6a5abe5736aec9eb48ad05037a677e52e4e2d\"\n";
-    let dir = project(&[("Cargo.lock", lock), ("src/main.rs", "fn main() {}")]);
-    let Some(Err(error)) = double_build(dir.path()) else { panic!("not refused") };
-    let refusal = error.refusal();
+fn jemalloc_that_would_ask_the_building_machines_processor_is_refused_where_it_is_compiled_and_only_there() {
+    let lock = "version = 4\n\n[[package]]\nname = \"fixture\"\nversion = \"0.1.0\"\ndependencies = [\n \"tikv-jemalloc-sys\",\n]\n\n\
+        [[package]]\nname = \"tikv-jemalloc-sys\"\nversion = \"0.6.0\"\n";
+    let package = "[package]\nname = \"fixture\"\nversion = \"0.1.0\"\nedition = \"2021\"\n";
+    let manifest = |table: &str| format!("{package}[{table}]\ntikv-jemalloc-sys = {{ path = \"jemalloc\" }}\n");
+    let build = |table: &str| {
+        double_build(
+            project(&[
+                ("Cargo.toml", &manifest(table)),
+                ("Cargo.lock", lock),
+                ("src/main.rs", "fn main() {}"),
+                ("jemalloc/Cargo.toml", &package.replace("fixture", "tikv-jemalloc-sys").replace("0.1.0", "0.6.0")),
+                ("jemalloc/src/lib.rs", ""),
+            ])
+            .path(),
+        )
+    };
+    let Some(built) = build("dependencies") else { return };
+    let refusal = built.unwrap_err().refusal();
     assert_eq!((refusal.reason, refusal.subject.as_str()), ("jemalloc", "tikv-jemalloc-sys"));
     assert!(refusal.next.unwrap().contains("JEMALLOC_SYS_WITH_LG_VADDR"));
+    // As in many a program: locked for a platform that is not built for.
+    build("target.'cfg(target_env = \"musl\")'.dependencies").unwrap().unwrap();
 }
 
 #[test]
@@ -217,4 +232,32 @@ fn the_inside_sees_no_network_no_home_and_no_trace_of_the_outside() {
         Err(Error::Cargo { says, .. }) => panic!("{says}"),
         Err(other) => panic!("{other}"),
     }
+}
+
+/// Writes a file beside the sources, and changes one of them, as some published programs do.
+const WRITES: &str = r#"fn main() {
+    std::fs::create_dir_all("completions").unwrap();
+    std::fs::write("completions/made", "made").expect("write completions/made");
+    std::fs::write("stamp", "new").unwrap();
+}"#;
+
+#[test]
+fn a_build_script_that_writes_into_its_sources_is_refused_until_the_project_says_so_and_then_each_build_has_its_own() {
+    let main = r#"fn main() { println!("{} {}", include_str!("../completions/made"), include_str!("../stamp")); }"#;
+    let files = [("src/main.rs", main), ("build.rs", WRITES), ("stamp", "old")];
+    let dir = project(&files);
+    let Some(built) = double_build(dir.path()) else { return };
+    let refusal = built.unwrap_err().refusal();
+    assert_eq!((refusal.code as u8, refusal.reason), (2, "read-only"));
+    assert!(refusal.next.unwrap().contains("writable_source = true"));
+
+    let config = fs::read_to_string(dir.path().join("proofmark.toml")).unwrap() + "writable_source = true\n";
+    let dir = project(&[&files[..], &[("proofmark.toml", &config)]].concat());
+    let built = double_build(dir.path()).unwrap().unwrap();
+    let program = built.staged.join("root/bin/fixture");
+    assert_eq!(Command::new(program).output().unwrap().stdout, b"made new\n");
+    let closure = String::from_utf8(built.closure).unwrap();
+    assert!(closure.contains("locked  /src/stamp\n") && !closure.contains("completions"), "what the build made is no input: {closure}");
+    let untouched = |root: &Path| fs::read(root.join("stamp")).unwrap() == b"old" && !root.join("completions").exists();
+    assert!(untouched(dir.path()) && untouched(&built.source_dir), "the inputs stay as they are");
 }

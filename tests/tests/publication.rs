@@ -3,7 +3,7 @@
 
 use futures_util::stream::BoxStream;
 use object_store::memory::InMemory;
-use object_store::path::Path as Key;
+use object_store::path::Path as Place;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions,
     PutPayload, PutResult, Result,
@@ -16,10 +16,11 @@ use proofmark::repository::Repository;
 use proofmark::store::{Directory, Found, Lock, Objects, Stamp, Store, StoreError, Stored};
 use proofmark::{clock, head};
 use proofmark_core::group::Mode;
-use proofmark_core::{Digest, Kind, json};
+use proofmark_core::trust::Key;
+use proofmark_core::{Digest, Time, json};
 use proofmark_tests::published::{self, BUILDINFO};
 use proofmark_tests::s3::{S3, upload};
-use proofmark_tests::world::{GROUP, HOST};
+use proofmark_tests::world::{GROUP, HOST, role};
 use proofmark_tests::{Bundle, Host, Outcome, World, binary};
 use std::cell::Cell;
 use std::io::Read;
@@ -126,12 +127,12 @@ fn mailed(world: &World, seconds: u64) -> tempfile::TempDir {
 fn check_view(store: &Shared, least: (u64, u64)) -> (u64, u64) {
     let latest: proofmark_core::latest::Latest = json::parse(&store.0.read("latest", 1024).unwrap().unwrap(), "latest").unwrap();
     let repository = Repository::open(store.whole(), None).unwrap();
-    for version in 1..=latest.index.max(repository.newest(Kind::Index).unwrap()) {
+    for version in 1..=latest.index.max(repository.newest_index().unwrap()) {
         repository.published_version(version).unwrap();
     }
-    let (newest, head) = repository.newest_head().unwrap();
-    assert!(newest >= latest.head, "latest names a head that is there");
-    assert!(head.is_some(), "the newest head verifies");
+    let heads = repository.heads().unwrap();
+    assert!(heads.newest >= latest.head, "latest names a head that is there");
+    assert!(heads.current.is_some(), "the newest head verifies");
     let view = (latest.index, latest.head);
     assert!(view.0 >= least.0 && view.1 >= least.1, "latest went back from {least:?} to {view:?}");
     view
@@ -219,7 +220,7 @@ fn gc_removes_what_no_kept_index_names_and_nothing_that_may_still_be_asked_for()
             assert_eq!(repository.published_version(3).unwrap().groups.len(), 1);
         }
         assert_eq!(gc::find(&repository, young_of(30), later).unwrap(), []);
-        assert_eq!(repository.newest(Kind::Index).unwrap(), 3);
+        assert_eq!(repository.newest_index().unwrap(), 3);
     }
     let host = Host::of(&world);
     host.update().ok();
@@ -274,11 +275,60 @@ fn attack_40_43_a_publisher_cut_off_at_any_operation_leaves_a_whole_view_and_the
                 publish(store.whole(), mail.path(), &head_key).unwrap();
                 let view = check_view(&store, view);
                 assert!(view.0 == 2 && (2..=3).contains(&view.1), "{view:?} after a fault at operation {fail_at}");
-                assert_eq!(Repository::open(store.whole(), None).unwrap().newest_head().unwrap().1.unwrap().index.version, 2);
+                assert_eq!(Repository::open(store.whole(), None).unwrap().heads().unwrap().current.unwrap().index.version, 2);
             }
         }
     }
     assert!(injected > 40, "{injected} faults");
+}
+
+#[test]
+fn attack_17_after_the_rotation_the_next_head_is_the_one_after_the_last_honest_one_whatever_a_thief_has_numbered() {
+    let last = (1_u64 << 53) - 1;
+    for wild in [last, last - 1, 1000] {
+        let mut world = world();
+        let host = Host::of(&world);
+        let thief = key(&world, "head-1");
+        let later: Time = "2099-01-01T00:00:00Z".parse().unwrap();
+        world.publish_head(|head| head.version = wild, &["head-1"]);
+        host.update().ok();
+        let open = || Repository::open(Box::new(Directory::new(world.path())), None).unwrap();
+        let now = clock::now().unwrap();
+        if wild == last {
+            let refusal = head::publish(&open(), &thief, now, 3600).unwrap_err().refusal();
+            assert_eq!((refusal.code as u8, refusal.reason), (90, "limit"));
+            assert!(refusal.have.unwrap().contains("head-1") && refusal.next.unwrap().contains("trust rotate"));
+        } else {
+            // One more, of the year 2099, which only the repository sees.
+            head::publish(&open(), &thief, later, 3600).unwrap();
+        }
+
+        let mut trust = world.trust.clone();
+        trust.version = 2;
+        let public = world.new_key("head-2");
+        trust.keys.remove("head-1");
+        trust.keys.insert("head-2".parse().unwrap(), Key { holder: "clock-2".parse().unwrap(), public });
+        trust.roles.head = role(&[("head", 1, &["head-2"])]);
+        world.publish_trust_quietly(&trust, &["root-1"]);
+        let open = || Repository::open(Box::new(Directory::new(world.path())), None).unwrap();
+        let honest = key(&world, "head-2");
+        assert_eq!(head::publish(&open(), &honest, now, 3600).unwrap().version, 2, "after {wild}");
+        host.update().ok();
+
+        // A file that nobody signed is in the way of nothing; nor is the thief's, where `latest` is lost or says so.
+        world.write("head/3.head.json", b"{}");
+        for latest in [None, Some(wild)] {
+            match latest {
+                None => world.remove("latest"),
+                Some(wild) => world.write_latest(|latest| latest.head = wild),
+            }
+            let head = head::publish(&open(), &honest, clock::now().unwrap(), 3600).unwrap();
+            assert_eq!(head.version, if latest.is_none() { 4 } else { 5 });
+            host.update().ok();
+        }
+        let found = gc::find(&open(), Policy { indexes: 1, heads: 1, seconds: 30 }, clock::now().unwrap().plus(60)).unwrap();
+        assert!(found.iter().all(|found| !found.path.starts_with("head/5.")) && found.iter().any(|found| found.path == "head/4.head.json"));
+    }
 }
 
 /// Ends the poller, also when an assertion fails.
@@ -302,28 +352,28 @@ impl std::fmt::Display for Careless {
 
 #[async_trait::async_trait]
 impl ObjectStore for Careless {
-    async fn put_opts(&self, path: &Key, payload: PutPayload, mut options: PutOptions) -> Result<PutResult> {
+    async fn put_opts(&self, path: &Place, payload: PutPayload, mut options: PutOptions) -> Result<PutResult> {
         if self.1(&options.mode) {
             options.mode = PutMode::Overwrite;
         }
         self.0.put_opts(path, payload, options).await
     }
-    async fn put_multipart_opts(&self, path: &Key, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+    async fn put_multipart_opts(&self, path: &Place, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
         self.0.put_multipart_opts(path, options).await
     }
-    async fn get_opts(&self, path: &Key, options: GetOptions) -> Result<GetResult> {
+    async fn get_opts(&self, path: &Place, options: GetOptions) -> Result<GetResult> {
         self.0.get_opts(path, options).await
     }
-    fn delete_stream(&self, paths: BoxStream<'static, Result<Key>>) -> BoxStream<'static, Result<Key>> {
+    fn delete_stream(&self, paths: BoxStream<'static, Result<Place>>) -> BoxStream<'static, Result<Place>> {
         self.0.delete_stream(paths)
     }
-    fn list(&self, prefix: Option<&Key>) -> BoxStream<'static, Result<ObjectMeta>> {
+    fn list(&self, prefix: Option<&Place>) -> BoxStream<'static, Result<ObjectMeta>> {
         self.0.list(prefix)
     }
-    async fn list_with_delimiter(&self, prefix: Option<&Key>) -> Result<ListResult> {
+    async fn list_with_delimiter(&self, prefix: Option<&Place>) -> Result<ListResult> {
         self.0.list_with_delimiter(prefix).await
     }
-    async fn copy_opts(&self, from: &Key, to: &Key, options: CopyOptions) -> Result<()> {
+    async fn copy_opts(&self, from: &Place, to: &Place, options: CopyOptions) -> Result<()> {
         self.0.copy_opts(from, to, options).await
     }
 }

@@ -4,6 +4,7 @@
 //! whose digests stand in buildinfo already. Paths are those inside, sorted; two builders with one environment get the same text.
 
 use std::collections::BTreeSet;
+use std::fs;
 
 use serde::Serialize;
 
@@ -29,7 +30,9 @@ pub(super) fn text(opened: &BTreeSet<String>, root: &Root, inputs: &Inputs) -> R
             Some(name) => inputs.etc().join(name),
             None => root.directory().join(path.trim_start_matches('/')),
         };
-        if ["/toolchain/", "/src/", "/vendor/"].iter().any(|place| path.starts_with(place)) {
+        if path.strip_prefix("/src/").is_some_and(|made| fs::symlink_metadata(inputs.source().join(made)).is_err()) {
+            // Made by the build itself, in a source tree that it may write to: no input.
+        } else if ["/toolchain/", "/src/", "/vendor/"].iter().any(|place| path.starts_with(place)) {
             out += &format!("locked  {path}\n");
         } else if file.is_file() {
             out += &format!("{}  {path}\n", digest::sha256_file(&file)?.0);
@@ -52,8 +55,8 @@ mod tests {
     #[test]
     fn the_text_is_sorted_and_leaves_digests_to_their_locks() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(dir.path().join("usr/include")).unwrap();
-        std::fs::write(dir.path().join("usr/include/x.h"), "x").unwrap();
+        fs::create_dir_all(dir.path().join("usr/include")).unwrap();
+        fs::write(dir.path().join("usr/include/x.h"), "x").unwrap();
         let opened = ["/usr/include/x.h", "/toolchain/bin/rustc", "/usr/include"].map(str::to_owned).into_iter().collect();
         let inputs = Inputs::new(dir.path().to_owned());
         let text = text(&opened, &Root::Layers(Path::new(dir.path()).to_owned()), &inputs).unwrap();

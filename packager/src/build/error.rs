@@ -129,6 +129,12 @@ impl Refuse for Error {
             Self::Cargo { says, .. } if lock_is_stale(says) => Refusal::new(Exit::Usage, "lock-stale", "out of date", "Cargo.lock")
                 .have(says)
                 .next("cargo update --workspace, then commit Cargo.lock"),
+            Self::Cargo { says, log, .. } if says.contains("Read-only file system") || says.contains("ReadOnlyFilesystem") => {
+                Refusal::new(Exit::Usage, "read-only", "the build writes where its inputs are", log.display())
+                    .want("build scripts that write to OUT_DIR")
+                    .have(says)
+                    .next("correct the script, or, where it writes into this project's own source tree, say so in [build] of proofmark.toml: writable_source = true")
+            }
             Self::Cargo { run, says, log } => {
                 Refusal::new(Exit::Usage, "cargo", "cargo build failed", format!("{run} build")).have(says).next(format!(
                     "read {}; code that needs the network, the home directory or an unlisted program must do without",

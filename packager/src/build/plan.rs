@@ -68,15 +68,15 @@ impl Inputs {
     }
 
     /// The same inputs at another place, made in the reverse order: what a directory lists first depends on that, and on the file
-    /// system. Sources are copied into `other`, where that is one; files that can be shared are.
-    pub(super) fn again(&self, at: &Path, other: Option<&Path>, time: u64) -> Result<Self, IoError> {
+    /// system. Sources are copied into `other`, where that is one; files that can be shared are, those of the source tree only if
+    /// `shared`.
+    pub(super) fn again(&self, at: &Path, other: Option<&Path>, shared: bool, time: u64) -> Result<Self, IoError> {
         files::create(at)?;
         let sources = other.unwrap_or(at);
-        for name in ["vendor", "src"] {
-            recreate(&self.sources.join(name), &sources.join(name), time)?;
-        }
+        recreate(&self.vendor(), &sources.join("vendor"), true, time)?;
+        recreate(&self.source(), &sources.join("src"), shared, time)?;
         for name in ["proofmark", "proc", "etc-bare", "etc"] {
-            recreate(&self.settings.join(name), &at.join(name), time)?;
+            recreate(&self.settings.join(name), &at.join(name), true, time)?;
         }
         Ok(Self { settings: at.to_owned(), sources: sources.to_owned() })
     }
@@ -114,19 +114,20 @@ impl Inputs {
     }
 }
 
-/// Makes the tree `from` again as `to`, last names first. Files are links to the same content where the file system allows.
-fn recreate(from: &Path, to: &Path, time: u64) -> Result<(), IoError> {
+/// Makes the tree `from` again as `to`, last names first. Where they may be `shared`, files are links to the same content if the file
+/// system allows.
+fn recreate(from: &Path, to: &Path, shared: bool, time: u64) -> Result<(), IoError> {
     files::create(to)?;
     for entry in files::listed(from)?.into_iter().rev() {
         let Some(name) = entry.file_name() else { continue };
         let new = to.join(name);
         let meta = fs::symlink_metadata(&entry).at("inspect", &entry)?;
         if meta.is_dir() {
-            recreate(&entry, &new, time)?;
+            recreate(&entry, &new, shared, time)?;
         } else if meta.is_symlink() {
             let target = fs::read_link(&entry).at("read", &entry)?;
             files::symlink(&target.to_string_lossy(), &new, time)?;
-        } else if fs::hard_link(&entry, &new).is_err() {
+        } else if !shared || fs::hard_link(&entry, &new).is_err() {
             let bytes = fs::read(&entry).at("read", &entry)?;
             files::write(&new, &bytes, meta.permissions().mode() & 0o111 != 0, time)?;
         }

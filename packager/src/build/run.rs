@@ -10,6 +10,7 @@ use std::time::Instant;
 use tempfile::TempDir;
 
 use super::Error;
+use super::ask::SOURCE;
 use super::factors::{Factor, outside};
 use super::plan::{Inputs, Places};
 use crate::environment::Keep;
@@ -36,6 +37,8 @@ pub(super) struct Site<'a> {
     /// Target triple.
     pub(super) target: &'a str,
     pub(super) time: u64,
+    /// Whether each run gets a source tree of its own, to write into.
+    pub(super) writable_source: bool,
     pub(super) progress: &'a dyn Progress,
 }
 
@@ -81,19 +84,27 @@ impl Site<'_> {
         let mut elsewhere = None;
         if how.varied.contains(&Factor::Place) {
             let memory = self.memory()?;
-            let inputs = self.inputs.again(&directory("inputs"), memory.as_ref().map(TempDir::path), self.time)?;
+            let inputs = self.inputs.again(&directory("inputs"), memory.as_ref().map(TempDir::path), !self.writable_source, self.time)?;
             elsewhere = Some((inputs, memory));
         }
         let inputs = elsewhere.as_ref().map_or(self.inputs, |(inputs, _)| inputs);
-        let spec = self.spec(inputs, &target, &log, how.machine);
+        let mut spec = self.spec(inputs, &target, &log, how.machine);
+        let own = directory("src");
+        if self.writable_source && elsewhere.is_none() {
+            files::create(&own)?;
+            files::copy_tree(&inputs.source(), &own, self.time)?;
+            files::settle(&own, self.time)?;
+            spec.make_writable(SOURCE, &own);
+        } else if self.writable_source {
+            spec.make_writable(SOURCE, &inputs.source());
+        }
         let outside: Outside = outside(how.varied);
         let begin = Instant::now();
         let outcome = sandbox::run(self.worker, &spec, &outside, self.argv, self.progress)?;
         let seconds = begin.elapsed().as_secs_f64();
         let witnessed = witness::read(&log)?;
-        if elsewhere.is_some() {
-            let again = directory("inputs");
-            fs::remove_dir_all(&again).at("remove", again)?;
+        for done in [directory("inputs"), own].into_iter().filter(|done| done.exists()) {
+            fs::remove_dir_all(&done).at("remove", done)?;
         }
         if !witnessed.internet.is_empty() {
             return Err(Error::Internet(witnessed.internet.into_iter().collect()));
@@ -105,7 +116,17 @@ impl Site<'_> {
             return Err(Error::Undeclared(witnessed.undeclared.into_iter().collect()));
         }
         let compiled = graph::artifacts(&outcome.stdout, self.target)?;
+        self.check_jemalloc(&compiled)?;
         Ok(Made { target, seconds, witnessed, compiled })
+    }
+
+    /// jemalloc's configure script asks the processor of this machine how wide an address is, and the answer is in the program.
+    fn check_jemalloc(&self, compiled: &Artifacts) -> Result<(), Error> {
+        let found = ["jemalloc_sys", "tikv_jemalloc_sys"].into_iter().find(|name| compiled.targets.contains(*name));
+        match found {
+            Some(name) if !self.env.contains_key("JEMALLOC_SYS_WITH_LG_VADDR") => Err(Error::Jemalloc { name: name.replace('_', "-") }),
+            _ => Ok(()),
+        }
     }
 
     /// The sandbox without the deterministic machine, writing to `target`: for what runs no code of the project.

@@ -26,11 +26,14 @@ pub struct Unit {
 pub struct Artifacts {
     /// The packages.
     pub units: BTreeMap<String, Unit>,
+    /// Names of the compiled targets as code writes them: `tikv_jemalloc_sys`.
+    pub targets: BTreeSet<String>,
 }
 
 /// Reads the standard output of `cargo build`, which wrote below `/target/TARGET` what is for the target.
 pub fn artifacts(stdout: &[u8], target: &str) -> Result<Artifacts, GraphError> {
     let place = format!("/target/{target}/");
+    let mut targets = BTreeSet::new();
     let mut found: BTreeMap<String, [Option<BTreeSet<String>>; 2]> = BTreeMap::new();
     for message in Message::parse_stream(Cursor::new(stdout)) {
         let message = message.map_err(|error| GraphError::Message { what: "cargo build", says: error.to_string() })?;
@@ -38,12 +41,13 @@ pub fn artifacts(stdout: &[u8], target: &str) -> Result<Artifacts, GraphError> {
         let for_target = artifact.filenames.iter().any(|file| file.as_str().starts_with(&place));
         let features = found.entry(artifact.package_id.repr).or_default();
         features[usize::from(for_target)].get_or_insert_default().extend(artifact.features);
+        targets.insert(artifact.target.name);
     }
     let units = found.into_iter().map(|(id, [host, target])| {
         let for_target = target.is_some();
         (id, Unit { for_target, features: target.or(host).unwrap_or_default() })
     });
-    Ok(Artifacts { units: units.collect() })
+    Ok(Artifacts { units: units.collect(), targets })
 }
 
 impl Artifacts {

@@ -50,7 +50,7 @@ impl<'a> Desk<'a> {
         }
         if self.mailed.is_empty() {
             let names = self.repository.store().list("proposals").map_err(RepositoryError::from)?;
-            let newest = self.repository.newest(proofmark_core::Kind::Index)?;
+            let newest = self.repository.newest_index()?;
             let trust = self.repository.trust().version;
             found.extend(names.iter().filter_map(|name| name.parse().ok()).filter(|subject| match subject {
                 Subject::Index(version) => *version > newest,

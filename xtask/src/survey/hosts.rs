@@ -66,6 +66,10 @@ impl Hosts {
             let file = workspace.join("proofmark.toml");
             fs::write(&file, format!("features = {features:?}\ndefault_features = false\n{}", fs::read_to_string(&file)?))?;
         }
+        if program.writable_source {
+            let file = workspace.join("proofmark.toml");
+            fs::write(&file, fs::read_to_string(&file)? + "\n[build]\nwritable_source = true\n")?;
+        }
         commit(&workspace, "proofmark init")?;
         Ok(workspace)
     }

@@ -8,17 +8,19 @@ pub(super) struct Program {
     pub(super) what: &'static str,
     /// Cargo features instead of the default ones.
     pub(super) features: Option<&'static [&'static str]>,
+    /// Whether its build script writes into the source tree.
+    pub(super) writable_source: bool,
     /// A build id that its own `.cargo/config.toml` asks the linker for, and that must be in the result.
     pub(super) own_build_id: Option<&'static str>,
 }
 
 const fn program(name: &'static str, version: &'static str, what: &'static str) -> Program {
-    Program { name, version, what, features: None, own_build_id: None }
+    Program { name, version, what, features: None, writable_source: false, own_build_id: None }
 }
 
 pub(super) const PROGRAMS: [Program; 10] = [
     program("diskus", "0.9.0", "pure Rust"),
-    program("zoxide", "0.10.0", "a build script that generates code"),
+    Program { writable_source: true, ..program("zoxide", "0.10.0", "a build script that writes into the source tree") },
     Program {
         own_build_id: Some("70726f6f666d61726b2d737572766579"),
         ..program("hexyl", "0.17.0", "proc macros, linker flags of its own")

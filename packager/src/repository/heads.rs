@@ -1,0 +1,99 @@
+//! Which head is the current one, and which version the next one gets.
+//!
+//! The head key is in use day and night, on a machine that has a network: of all keys it is the one to be stolen. What a thief has written
+//! with it, under whatever version, must not decide where the next head goes once a rotation has taken the key away; hosts say the same
+//! (FORMAT.md section 7, "floors end with their keys"). Versions below what is there already are never used again: a mirror may have them.
+
+use std::collections::BTreeSet;
+
+use proofmark_core::head::Head;
+use proofmark_core::limits;
+use proofmark_core::signature::{Kind, Verified};
+use proofmark_core::trust::Trust;
+
+use super::{Repository, RepositoryError, document_path, versions};
+
+/// The heads of a repository.
+pub struct Heads {
+    /// The highest that keys of the newest trust signed; where there is none yet, the highest that another trust of the chain accepts.
+    pub current: Option<Verified<Head>>,
+    /// Version of `current`; where no head verifies, the highest of which there is a file, 0 where there is none.
+    pub newest: u64,
+    /// The version after it, which no document has; above the largest integer of the format where there is none.
+    pub next: u64,
+}
+
+impl Heads {
+    /// The current head, if `trust` still has the keys that signed it: only then are its version and time floors.
+    pub fn floor(&self, trust: &Trust) -> Option<&Verified<Head>> {
+        self.current.as_ref().filter(|head| head.signers().iter().all(|key| trust.roles.head.has_key(key)))
+    }
+}
+
+impl Repository {
+    /// What heads there are. `latest` says where to begin to look, so that the cost does not grow with history; where it names no head of
+    /// the newest trust, all names are listed.
+    pub fn heads(&self) -> Result<Heads, RepositoryError> {
+        let newest = self.trust();
+        let hint = self.hint(Kind::Head)?;
+        let mut current = if hint == 0 { None } else { self.head_under(newest, hint)? };
+        let mut there = BTreeSet::new();
+        if current.is_none() {
+            let names = self.list(Kind::Head.word())?;
+            there.extend(versions(&names, Kind::Head));
+            current = self.highest(newest, there.iter().copied().filter(|version| is_signed(&names, *version, newest)))?;
+        }
+        if let Some(head) = current {
+            return self.after(head);
+        }
+        let mut old = None;
+        for trust in self.trusts().iter().rev().skip(1) {
+            if old.is_none() {
+                old = self.highest(trust, there.iter().copied())?;
+            }
+        }
+        // Of heads by keys that are gone, the highest may be anywhere. The first version after one that is there, and that is free itself:
+        // where nobody has played with numbers, that is the next one.
+        let next = there.iter().map(|version| version + 1).find(|next| !there.contains(next)).unwrap_or(1);
+        let highest = there.last().copied().unwrap_or(0);
+        Ok(Heads { newest: old.as_ref().map_or(highest, |head| head.version), current: old, next })
+    }
+
+    /// Upwards from a head of the newest trust to the last one.
+    fn after(&self, mut current: Verified<Head>) -> Result<Heads, RepositoryError> {
+        let mut free = None;
+        for version in current.version + 1..=limits::INTEGER + 1 {
+            let path = document_path(Kind::Head, version);
+            if let Some(head) = self.head_under(self.trust(), version)? {
+                (current, free) = (head, None);
+            } else if !self.store.exists(&path)? {
+                free = free.or(Some(version));
+                // A version that was claimed and never written is a hole: there may be heads behind it.
+                if !self.store.exists(&format!("{path}.claim"))? {
+                    break;
+                }
+            }
+        }
+        let next = free.unwrap_or(limits::INTEGER + 1);
+        Ok(Heads { newest: current.version, next, current: Some(current) })
+    }
+
+    fn highest(&self, trust: &Trust, versions: impl DoubleEndedIterator<Item = u64>) -> Result<Option<Verified<Head>>, RepositoryError> {
+        for version in versions.rev() {
+            if let Some(head) = self.head_under(trust, version)? {
+                return Ok(Some(head));
+            }
+        }
+        Ok(None)
+    }
+
+    fn head_under(&self, trust: &Trust, version: u64) -> Result<Option<Verified<Head>>, RepositoryError> {
+        let file = self.signed_under(trust, Kind::Head.word(), Kind::Head, version)?;
+        Ok(file.and_then(|file| Head::verify(trust, version, &file).ok()))
+    }
+}
+
+/// Whether a signature by a head key of this trust lies beside the version: what is worth reading.
+fn is_signed(names: &[String], version: u64, trust: &Trust) -> bool {
+    trust.roles.head.keys().any(|key| names.binary_search(&format!("{version}.head.json.{key}.minisig")).is_ok())
+}
