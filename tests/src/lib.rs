@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot set up its world is to stop there; names say the rest")]
 
+pub mod faulty;
 pub mod host;
 pub mod probe;
 pub mod published;

@@ -1,6 +1,7 @@
 //! A world as the packager publishes one, with what belongs beside a bundle, and proposals as they come by mail.
 
 use crate::world::{Bundle, World};
+use proofmark::keys::{self, SecretKey};
 use proofmark_core::group::Group;
 use proofmark_core::{Digest, Kind, json};
 use std::path::PathBuf;
@@ -47,4 +48,21 @@ pub fn key_file(world: &World, name: &str) -> (tempfile::TempDir, PathBuf) {
     let path = dir.path().join(format!("{name}.key"));
     std::fs::write(&path, world.key(name).sk.to_box(None).unwrap().into_string()).unwrap();
     (dir, path)
+}
+
+/// A key of the world, for the packager.
+pub fn key(world: &World, name: &str) -> SecretKey {
+    let (_dir, path) = key_file(world, name);
+    keys::load_secret(&path, &mut |_| unreachable!()).unwrap()
+}
+
+/// [`World::standard`] as the packager publishes it.
+pub fn world() -> World {
+    let mut world = World::new();
+    let bundle = bundle(&world, &["report"]);
+    publish(&world, &bundle);
+    let group = world.group(&bundle);
+    world.publish_index(&[group], |_| {}, &["ci-1", "alice-1"]);
+    world.publish_head(|_| {}, &["head-1"]);
+    world
 }

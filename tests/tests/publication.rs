@@ -10,132 +10,30 @@ use object_store::{
 };
 use proofmark::exit::Refuse;
 use proofmark::gc::{self, Policy};
-use proofmark::keys::{self, SecretKey};
+use proofmark::keys::SecretKey;
 use proofmark::proposal::{self, Desk};
 use proofmark::repository::Repository;
-use proofmark::store::{Directory, Found, Lock, Objects, Stamp, Store, StoreError, Stored};
+use proofmark::store::{Directory, Objects, Store};
 use proofmark::{clock, head};
 use proofmark_core::group::Mode;
 use proofmark_core::trust::Key;
 use proofmark_core::{Digest, Time, json};
-use proofmark_tests::published::{self, BUILDINFO};
+use proofmark_tests::faulty::{Shared, check_view};
+use proofmark_tests::published::{self, BUILDINFO, key, world};
 use proofmark_tests::s3::{S3, upload};
 use proofmark_tests::world::{GROUP, HOST, role};
 use proofmark_tests::{Bundle, Host, Outcome, World, binary};
 use std::cell::Cell;
-use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-/// Fails one of the operations that change something, before or after it has happened; then all that follow, as if the process were gone.
-struct Faulty {
-    store: Rc<dyn Store>,
-    operations: Rc<Cell<usize>>,
-    fail_at: usize,
-    is_after: bool,
-}
-
-impl Faulty {
-    fn change<T>(&self, mut operation: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let number = self.operations.replace(self.operations.get() + 1);
-        let gone = || StoreError::Object { path: "injected".into(), why: format!("cut off at operation {number}") };
-        if number == self.fail_at && self.is_after {
-            operation()?;
-        }
-        if number >= self.fail_at { Err(gone()) } else { operation() }
-    }
-}
-
-impl Store for Faulty {
-    fn place(&self) -> String {
-        self.store.place()
-    }
-    fn read(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, StoreError> {
-        self.store.read(path, limit)
-    }
-    fn open(&self, path: &str) -> Result<Option<Box<dyn Stored>>, StoreError> {
-        self.store.open(path)
-    }
-    fn create(&self, path: &str, content: &mut dyn Read) -> Result<bool, StoreError> {
-        self.change(|| self.store.create(path, content))
-    }
-    fn read_stamped(&self, path: &str, limit: usize) -> Result<Option<(Vec<u8>, Stamp)>, StoreError> {
-        self.store.read_stamped(path, limit)
-    }
-    fn swap(&self, path: &str, bytes: &[u8], stamp: Option<&Stamp>) -> Result<bool, StoreError> {
-        self.change(|| self.store.swap(path, bytes, stamp))
-    }
-    fn exists(&self, path: &str) -> Result<bool, StoreError> {
-        self.store.exists(path)
-    }
-    fn list(&self, directory: &str) -> Result<Vec<String>, StoreError> {
-        self.store.list(directory)
-    }
-    fn walk(&self, directory: &str) -> Result<Vec<Found>, StoreError> {
-        self.store.walk(directory)
-    }
-    fn remove(&self, path: &str) -> Result<(), StoreError> {
-        self.change(|| self.store.remove(path))
-    }
-    fn claim(&self, path: &str, digest: Digest) -> Result<Option<String>, StoreError> {
-        self.change(|| self.store.claim(path, digest))
-    }
-    fn lock(&self) -> Result<Box<dyn Lock>, StoreError> {
-        self.change(|| self.store.lock())
-    }
-}
-
-/// A store that several repositories of one test look at.
-struct Shared(Rc<dyn Store>);
-
-impl Shared {
-    fn faulty(&self, operations: &Rc<Cell<usize>>, fail_at: usize, is_after: bool) -> Box<dyn Store> {
-        Box::new(Faulty { store: self.0.clone(), operations: operations.clone(), fail_at, is_after })
-    }
-    fn whole(&self) -> Box<dyn Store> {
-        self.faulty(&Rc::default(), usize::MAX, false)
-    }
-}
-
-/// A key of the world, for the packager.
-fn key(world: &World, name: &str) -> SecretKey {
-    let (_dir, path) = published::key_file(world, name);
-    keys::load_secret(&path, &mut |_| unreachable!()).unwrap()
-}
-
-/// [`World::standard`] as the packager publishes it.
-fn world() -> World {
-    let mut world = World::new();
-    let bundle = published::bundle(&world, &["report"]);
-    published::publish(&world, &bundle);
-    let group = world.group(&bundle);
-    world.publish_index(&[group], |_| {}, &["ci-1", "alice-1"]);
-    world.publish_head(|_| {}, &["head-1"]);
-    world
-}
 
 /// A proposal of the next index. `seconds` makes it another one.
 fn mailed(world: &World, seconds: u64) -> tempfile::TempDir {
     let mut group = world.group(&published::bundle(world, &["report"]));
     group.freshness.restart_seconds = seconds;
     published::mailed(world, &[group])
-}
-
-/// Whatever `latest` names is whole, and so is every index that lies there: what a poller may see at this moment.
-fn check_view(store: &Shared, least: (u64, u64)) -> (u64, u64) {
-    let latest: proofmark_core::latest::Latest = json::parse(&store.0.read("latest", 1024).unwrap().unwrap(), "latest").unwrap();
-    let repository = Repository::open(store.whole(), None).unwrap();
-    for version in 1..=latest.index.max(repository.newest_index().unwrap()) {
-        repository.published_version(version).unwrap();
-    }
-    let heads = repository.heads().unwrap();
-    assert!(heads.newest >= latest.head, "latest names a head that is there");
-    assert!(heads.current.is_some(), "the newest head verifies");
-    let view = (latest.index, latest.head);
-    assert!(view.0 >= least.0 && view.1 >= least.1, "latest went back from {least:?} to {view:?}");
-    view
 }
 
 /// The same world with three indexes: bundle 1 is replaced by 2, and that by 3, with a way back to 1.

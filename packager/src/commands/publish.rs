@@ -31,7 +31,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Done, Refusal> {
     let repository = arguments.proposal.repository.open(&mut words)?;
     let _lock = repository.lock().map_err(|error| error.refusal())?;
     let desk = Desk::new(&repository, &arguments.proposal.proposal, None);
-    let subject = desk.find(arguments.proposal.what.as_deref()).map_err(|error| error.refusal())?;
+    let subject = desk.find_to_publish(arguments.proposal.what.as_deref()).map_err(|error| error.refusal())?;
     let placed = proposed::publish(&desk, subject)?;
     let head = format!("next: proofmark head {} --key HEAD.key", arguments.proposal.repository.again());
     let state = if placed.again { "was in place; checked again" } else { "is in place" };

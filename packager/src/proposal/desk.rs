@@ -91,6 +91,17 @@ impl<'a> Desk<'a> {
         }
     }
 
+    /// The proposal that a person wants to publish. Where none is named and none is open, the newest index once more: a run that was cut
+    /// off before `latest` is completed by the same command.
+    pub fn find_to_publish(&self, named: Option<&str>) -> Result<Subject, ProposalError> {
+        let found = self.find(named);
+        let Err(ProposalError::Nothing(None)) = &found else { return found };
+        match Subject::Index(self.repository.newest_index()?) {
+            subject @ Subject::Index(1..) if self.document(subject)?.is_some() => Ok(subject),
+            _ => found,
+        }
+    }
+
     fn places(&self, subject: Subject) -> impl Iterator<Item = (&dyn Store, String)> {
         let mailed = self.mailed.iter().map(|store| (store as &dyn Store, String::new()));
         mailed.chain([(self.repository.store(), format!("{}/", subject.directory()))])
