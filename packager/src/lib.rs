@@ -19,6 +19,7 @@ pub mod buildinfo;
 pub mod bundle_file;
 pub mod cc;
 pub mod ceremony;
+pub mod claim;
 pub mod clock;
 pub mod compare;
 pub mod config;

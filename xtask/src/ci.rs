@@ -29,6 +29,7 @@ const STEPS: &[Step] = &[
 const LONG: &[Step] = &[
     Step("races", "something foreign started under an attacker's loop of 10 000 tries", races),
     Step("classes", "the leaky fixture has other leaks than it declares", classes),
+    Step("mutants", "a change of the trusted core that no test of it notices", mutants),
     Step("hostile", "a spoilt file of a stranger breaks the packager", hostile),
     Step("fuzzing", "an input breaks a parser, after minutes", || xtask(&["fuzz", "--seconds", "120"])),
     Step("elsewhere", "the leaky fixture is not the same in another Debian suite", || xtask(&["elsewhere"])),
@@ -115,6 +116,16 @@ fn zizmor() -> Result<()> {
 
 fn classes() -> Result<()> {
     tool::run(tool::cargo().args(["test", "--locked", "-p", "proofmark", "--test", "leaky", "--", "--ignored", "--nocapture"]))
+}
+
+/// What is mutated and how it is tested, and which survivors have a reason, is in .cargo/mutants.toml.
+fn mutants() -> Result<()> {
+    need("cargo-mutants", "cargo install --locked cargo-mutants")?;
+    let jobs = std::thread::available_parallelism().map_or(1, usize::from).to_string();
+    let mut command = tool::cargo();
+    command.args(["mutants", "--package", "proofmark-core", "--no-shuffle", "--colors", "never", "--output", "target", "--jobs", &jobs]);
+    // The properties are tried on fewer sequences: thousands of runs make up for it.
+    tool::run(command.env("PROPTEST_CASES", "16"))
 }
 
 fn races() -> Result<()> {

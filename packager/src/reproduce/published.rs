@@ -3,17 +3,18 @@
 //! Signatures come first, over the whole bundle; then its manifest, which names the buildinfo, which names every input. What is not on
 //! that chain is not looked at.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufReader, Read};
 
 use proofmark_core::manifest::Manifest;
 use proofmark_core::name::{GroupName, Name, Release};
 use proofmark_core::signature::{self, Kind as Signed};
-use proofmark_core::{Digest, Reason, Refusal, bundle, json, limits};
+use proofmark_core::{Digest, Reason, Refusal, limits};
 use serde::Deserialize;
 
 use super::ReproduceError;
 use crate::builders;
 use crate::buildinfo::Output;
+use crate::claim::Claim;
 use crate::inputs::{Input, Kind};
 use crate::repository::{Repository, buildinfo_path, bundle_path};
 use crate::source::Source;
@@ -121,7 +122,9 @@ pub fn find(repository: &Repository, which: &Which) -> Result<Published, Reprodu
     };
     let path = bundle_path(digest, &file);
     let (signers, trust) = check_signatures(repository, digest, &file)?;
-    let manifest = manifest(&mut *repository.open_file(&path)?).map_err(|refusal| refusal.within(&path))?;
+    // Its exact place in the stream need not be checked, since whole bundles will be compared.
+    let claim = Claim::read(BufReader::new(repository.open_file(&path)?)).map_err(|refusal| refusal.within(&path))?;
+    let manifest = claim.manifest;
     let path = buildinfo_path(digest, &file);
     let buildinfo = repository.read(&path, BUILDINFO)?.ok_or_else(|| ReproduceError::NotFound(path.clone()))?;
     manifest.buildinfo.check(Digest::of(&buildinfo), &path)?;
@@ -177,24 +180,6 @@ fn check_signatures(repository: &Repository, digest: Digest, file: &str) -> Resu
     let names = repository.signatures(&path, Signed::Bundle)?.into_iter().map(|(name, _)| name).collect();
     trust.roles.bundle.check_met(&names, None).map_err(|missing| missing.within(file))?;
     Err(ReproduceError::NotFound(format!("signatures of {path}")))
-}
-
-/// The manifest: the first member. Its exact place in the stream need not be checked, since whole bundles will be compared.
-fn manifest(reader: &mut dyn Stored) -> proofmark_core::Result<Manifest> {
-    let broken = |error: std::io::Error| Refusal::new(Reason::Malformed, bundle::MANIFEST, "a bundle as in FORMAT.md section 6", error);
-    let mut reader = BufReader::new(reader);
-    reader.fill_buf().map_err(broken)?;
-    let mut decoder = zstd::stream::read::Decoder::with_buffer(reader).map_err(broken)?.single_frame();
-    decoder.window_log_max(limits::WINDOW_LOG).map_err(broken)?;
-    let mut header = tar::Header::new_ustar();
-    decoder.read_exact(header.as_mut_bytes()).map_err(broken)?;
-    let size = header.entry_size().map_err(broken)?;
-    if size > limits::MANIFEST as u64 {
-        return Err(Refusal::new(Reason::Limit, bundle::MANIFEST, format_args!("at most {} bytes", limits::MANIFEST), size));
-    }
-    let mut bytes = Vec::new();
-    decoder.take(size).read_to_end(&mut bytes).map_err(broken)?;
-    json::parse(&bytes, bundle::MANIFEST)
 }
 
 fn read_info(bytes: &[u8], manifest: &Manifest, path: &str) -> Result<Info, ReproduceError> {

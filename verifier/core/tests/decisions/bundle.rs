@@ -234,6 +234,9 @@ fn the_manifests_size_is_eleven_octal_digits_and_bounded() {
     refused(size(b"+0000000001"), Reason::Malformed);
     refused(size(b" 0000000001"), Reason::Malformed);
     refused(size(b"00000000001x"), Reason::Malformed);
+    // What is no such number has no size that could be over a limit.
+    refused(size(b"+7777777777"), Reason::Malformed);
+    refused(size(b"77777777777 "), Reason::Malformed);
     refused(size(b"77777777777"), Reason::Limit);
     refused(size(format!("{:011o}", limits::MANIFEST + 1).as_bytes()), Reason::Limit);
     // At the bound it is read, and is not there.

@@ -3,6 +3,7 @@
 mod adopt;
 mod bundle;
 mod chain;
+mod digest;
 mod documents;
 mod group;
 mod halts;
