@@ -41,6 +41,7 @@ pub mod keys;
 pub mod ledger;
 pub mod lockfile;
 pub mod log;
+pub mod memory;
 pub mod names;
 pub mod pack;
 pub mod progress;

@@ -89,6 +89,15 @@ impl Proposed {
         }
     }
 
+    /// SHA-256 of what is signed.
+    pub fn digest(&self) -> Digest {
+        Digest::of(match self {
+            Proposed::Index(proposal, _) => &proposal.file.bytes,
+            Proposed::Rotation(rotation) => &rotation.file.bytes,
+            Proposed::Statement(statement) => &statement.file.bytes,
+        })
+    }
+
     /// The review in words.
     pub fn words(&self, desk: &Desk<'_>) -> String {
         match self {

@@ -210,6 +210,13 @@ fn attack_14_a_second_proposal_of_one_version_is_refused_wherever_it_lies() {
     ok(world.proofmark(&elsewhere));
     refused(world.on(&["approve", "--proposal", "mail", "--key", "keys/bob-1.key", "--yes"]), 84, "second-proposal");
     refused(world.on(&["publish", "--proposal", "mail"]), 84, "second-proposal");
+    // Both by mail, on a machine whose mirror knows of neither: whoever has signed one does not sign the other.
+    let one = ["host", "admit", "prod/router", "rtr-3", "--repository", "other", "--key", "keys/ci-1.key", "--out", "mail-1"];
+    ok(world.proofmark(&one));
+    let approve = |mail| ["approve", "--repository", "other", "--proposal", mail, "--key", "keys/bob-1.key", "--yes"];
+    ok(world.proofmark(&approve("mail-1")));
+    refused(world.proofmark(&approve("mail")), 84, "second-proposal");
+    assert!(!world.path("mail/2.index.json.bob-1.minisig").exists());
 }
 
 #[test]

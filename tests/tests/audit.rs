@@ -24,6 +24,7 @@ impl Release {
     fn proofmark(&self, arguments: &[&str]) -> Outcome {
         let mut command = Command::new(binary("proofmark"));
         command.args(arguments).current_dir(self.path("app")).stdin(Stdio::null()).env_remove("PROOFMARK_TRUST");
+        command.env("XDG_STATE_HOME", self.path("state"));
         command.output().unwrap().into()
     }
 

@@ -120,6 +120,7 @@ impl World {
     fn proofmark(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(binary("proofmark"));
         command.args(arguments).current_dir(self.dir.path()).stdin(Stdio::null());
+        command.env("XDG_STATE_HOME", self.path("state"));
         command.env_remove("PROOFMARK_KEY_PASSWORD").env_remove("PROOFMARK_TRUST").env_remove("PROOFMARK_REPOSITORY").output().unwrap()
     }
 

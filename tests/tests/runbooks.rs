@@ -102,7 +102,7 @@ fn run_section(title: &str, blocks: &[String]) {
         let block = block.replace(" /etc/proofmark", &format!(" {root}/etc/proofmark")).replace(" /var/lib", &format!(" {root}/var/lib"));
         let mut shell = Command::new("bash");
         shell.args(["-euo", "pipefail", "-c", &block]).current_dir(dir.path()).stdin(Stdio::null());
-        shell.env("PATH", &path).env("PROOFMARK_REPOSITORY", "releases").env("PROOFMARK_TRUST", &pin);
+        shell.env("PATH", &path).env("XDG_STATE_HOME", at("state")).env("PROOFMARK_REPOSITORY", "releases").env("PROOFMARK_TRUST", &pin);
         let output = shell.output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{title}:\n{block}\n{said}");

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use proofmark::exit::{Refusal, Refuse};
+use proofmark::memory::Memory;
 use proofmark::proposal::Desk;
 use proofmark::proposed::{self, Proposed};
 use serde_json::json;
@@ -15,7 +16,7 @@ use super::propose::ProposalArguments;
 ///
 /// Everything that `proofmark review` checks and shows comes first, then a question, then the signature over the very bytes that were
 /// shown. Refused: the proposer's own key as the second person's, a key whose group has signed already or that is in no group of the role
-/// [80], and a second proposal of one version, wherever it lies [84].
+/// [80], and a second proposal of one version, wherever it lies [84]: what you approve is written down in ~/.local/state/proofmark.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  proofmark approve --repository releases --key keys/alice-1.key\n  \
     proofmark approve trust-2 --repository releases --key keys/root-2.key\n  \
@@ -50,6 +51,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Done, Refusal> {
     } else if !arguments.json {
         words += &shown.words(&desk);
     }
+    Memory::of(&repository.trust().repository).keep(subject, shown.digest()).map_err(|error| error.refusal())?;
     let in_repository = mailed.is_empty() && arguments.out.is_none();
     let _lock = in_repository.then(|| repository.lock()).transpose().map_err(|error| error.refusal())?;
     let place = shown.approve(&desk, &signer)?;

@@ -127,6 +127,7 @@ impl World {
     pub(crate) fn proofmark(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_proofmark"));
         command.args(arguments).current_dir(self.dir.path()).stdin(std::process::Stdio::null());
+        command.env("XDG_STATE_HOME", self.path("state"));
         command.env_remove("PROOFMARK_KEY_PASSWORD").env_remove("PROOFMARK_TRUST").env_remove("PROOFMARK_REPOSITORY").output().unwrap()
     }
 

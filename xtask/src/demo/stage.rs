@@ -98,7 +98,7 @@ impl Stage {
 
     fn command(&self, tool: &str, arguments: &[&str]) -> Result<Command> {
         let mut command = tool::program(self.tool(tool)?);
-        command.args(arguments).stdin(Stdio::null());
+        command.args(arguments).stdin(Stdio::null()).env("XDG_STATE_HOME", self.path("state"));
         let shown: Vec<String> = arguments.iter().map(|argument| argument.replace(&self.path(""), "")).collect();
         println!("   $ {tool} {}", shown.join(" "));
         Ok(command)
