@@ -5,10 +5,10 @@
 use proofmark_core::Digest;
 use proofmark_core::group::Group;
 use proofmark_core::name::{GroupName, Name, Release};
-use proofmark_core::signature::Verified;
+use proofmark_core::signature::{Kind, Verified};
 use proofmark_core::trust::Trust;
 
-use crate::repository::{Published, Repository, RepositoryError};
+use crate::repository::{Published, Repository, RepositoryError, document_path};
 
 /// An index, verified under the newest trust of the chain whose keys signed it.
 ///
@@ -24,6 +24,15 @@ pub fn published(repository: &Repository, version: u64) -> Result<(Published, &V
         }
     }
     Err(first.unwrap_or_else(|| RepositoryError::NoRepository(repository.place())))
+}
+
+/// The same, or `None` where history ends: gc removes what is older than what it keeps.
+fn kept(repository: &Repository, version: u64) -> Result<Option<Published>, RepositoryError> {
+    match published(repository, version) {
+        Ok((published, _)) => Ok(Some(published)),
+        Err(RepositoryError::Missing { path, .. }) if path == document_path(Kind::Index, version) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// How a person names a bundle.
@@ -68,7 +77,7 @@ impl Wanted {
 pub fn find(repository: &Repository, wanted: &Wanted, suits: &dyn Fn(&Group) -> bool) -> Result<Option<(u64, Group)>, RepositoryError> {
     let mut version = repository.newest_index()?;
     while version > 0 {
-        let (published, _) = published(repository, version)?;
+        let Some(published) = kept(repository, version)? else { break };
         if let Some(group) = published.groups.values().find(|group| suits(group) && wanted.is(group)) {
             return Ok(Some((version, (**group).clone())));
         }
@@ -81,7 +90,7 @@ pub fn find(repository: &Repository, wanted: &Wanted, suits: &dyn Fn(&Group) -> 
 pub fn before(repository: &Repository, name: &GroupName, now: Digest) -> Result<Option<(u64, Group)>, RepositoryError> {
     let mut version = repository.newest_index()?;
     while version > 0 {
-        let (published, _) = published(repository, version)?;
+        let Some(published) = kept(repository, version)? else { break };
         match published.groups.get(name) {
             Some(group) if group.bundle.digest()? != now => return Ok(Some((version, (**group).clone()))),
             Some(_) => version -= 1,
@@ -96,7 +105,7 @@ pub fn releases(repository: &Repository, product: &Name, environment: &Name, mos
     let mut found: Vec<String> = Vec::new();
     let mut version = repository.newest_index()?;
     while version > 0 && found.len() < most {
-        let (published, _) = published(repository, version)?;
+        let Some(published) = kept(repository, version)? else { break };
         for group in published.groups.values().filter(|group| group.bundle.product == *product && group.environment == *environment) {
             let text = format!("{} {}", group.bundle.release, group.bundle.sha256sum.get(..64).unwrap_or_default());
             if !found.contains(&text) {

@@ -128,7 +128,14 @@ fn indexes(repository: &Repository, from: u64) -> Result<Vec<Entry>, RepositoryE
     let newest = repository.newest_index()?;
     let mut before: Option<Assignment> = None;
     let mut out = Vec::new();
-    for version in 1..=newest {
+    // What was before is gone, or was hidden: nobody can tell, and nothing is said of it but that.
+    let oldest = repository.oldest_index()?;
+    if oldest > 1 {
+        let says = vec!["not here: removed by proofmark gc, or lost".to_owned()];
+        let document = format!("index 1 to {}", oldest - 1);
+        out.push(Entry { document, sha256: None, signed_by: Vec::new(), says, broken: Vec::new() });
+    }
+    for version in oldest..=newest {
         let document = format!("index {version}");
         let (published, trust) = match history::published(repository, version) {
             Ok(found) => found,

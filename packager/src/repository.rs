@@ -142,6 +142,11 @@ impl Repository {
         Ok(newest)
     }
 
+    /// Version of the oldest index that is still there; 1 where there is none.
+    pub fn oldest_index(&self) -> Result<u64, RepositoryError> {
+        Ok(versions(&self.store.list(Kind::Index.word())?, Kind::Index).first().copied().unwrap_or(1))
+    }
+
     /// The version of that kind that `latest` names, which is not believed; 0 where it names none.
     fn hint(&self, kind: Kind) -> Result<u64, RepositoryError> {
         let latest = self.store.read("latest", limits::LATEST)?.and_then(|bytes| json::parse::<Latest>(&bytes, "latest").ok());

@@ -10,11 +10,12 @@ use object_store::{
 };
 use proofmark::exit::Refuse;
 use proofmark::gc::{self, Policy};
+use proofmark::history::{self, Wanted};
 use proofmark::keys::SecretKey;
 use proofmark::proposal::{self, Desk};
 use proofmark::repository::Repository;
 use proofmark::store::{Directory, Objects, Store};
-use proofmark::{clock, head};
+use proofmark::{clock, head, log};
 use proofmark_core::group::Mode;
 use proofmark_core::trust::Key;
 use proofmark_core::{Digest, Time, json};
@@ -119,6 +120,11 @@ fn gc_removes_what_no_kept_index_names_and_nothing_that_may_still_be_asked_for()
         }
         assert_eq!(gc::find(&repository, young_of(30), later).unwrap(), []);
         assert_eq!(repository.newest_index().unwrap(), 3);
+        // What reads history says where it ends, and goes on.
+        let log = log::log(&repository, 1).unwrap();
+        assert_eq!((log.broken(), log.indexes.len(), log.indexes[0].document.as_str()), (vec![], 2, "index 1 to 2"));
+        let gone = Wanted::Digest(Digest::of(&bundles[1].bytes));
+        assert!(history::find(&repository, &gone, &|_| true).unwrap().is_none());
     }
     let host = Host::of(&world);
     host.update().ok();
