@@ -190,7 +190,7 @@ pub(crate) fn at_most(count: usize, most: usize, what: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::value;
+    use super::{difference, value};
 
     #[test]
     fn attack_25_odd_json_is_refused() {
@@ -229,5 +229,20 @@ mod tests {
         assert!(value(b"\"\xff\"").is_err());
         assert!(value(format!("\"{}\"", "a".repeat(4097)).as_bytes()).is_err());
         assert!(value(b" {\"a\": [1, 9007199254740991, null, true, \"x\"]}\n").is_ok());
+    }
+
+    #[test]
+    fn a_difference_is_named_by_its_place() {
+        let between = |want: &str, have: &str| difference(&value(want.as_bytes()).unwrap(), &value(have.as_bytes()).unwrap());
+        let document = r#"{"a": 1, "b": {"c": [1, "x"]}}"#;
+        for (have, words) in [
+            (r#"{"a": 1}"#, r#"no key "b""#),
+            (r#"{"a": 1, "b": {"c": [1, "x"]}, "d": 1}"#, r#"unknown key "d""#),
+            (r#"{"a": 2, "b": {"c": [1, "x"]}}"#, r#"in "a": 2 where 1 would be printed"#),
+            (r#"{"a": 1, "b": {"c": [1, "y"]}}"#, r#"in "b": in "c": in element 1: "y" where "x" would be printed"#),
+            (r#"{"a": 1, "b": {"c": [1, "x", 1]}}"#, r#"in "b": in "c": a list of another length"#),
+        ] {
+            assert_eq!(between(document, have), words);
+        }
     }
 }
