@@ -5,12 +5,15 @@
 //! names, nor anything young enough to be the work of somebody who is writing now.
 
 use std::collections::BTreeSet;
+use std::io::BufReader;
 
 use proofmark_core::group::Group;
 use proofmark_core::index::Index;
 use proofmark_core::json;
+use proofmark_core::signature::Kind;
 use proofmark_core::{Digest, Time, limits};
 
+use crate::claim::Claim;
 use crate::history;
 use crate::proposal::Subject;
 use crate::repository::{Published, Repository, RepositoryError, plain_number};
@@ -39,6 +42,7 @@ struct Needed {
     groups: BTreeSet<Digest>,
     bundles: BTreeSet<Digest>,
     inputs: BTreeSet<String>,
+    all_inputs: bool,
 }
 
 /// Files that nothing kept needs, in the order in which they are to be removed. Reads, and changes nothing.
@@ -47,7 +51,6 @@ struct Needed {
 /// When a kept index, or anything that it names, is missing or does not verify: then it is not known what is needed.
 pub fn find(repository: &Repository, policy: Policy, now: Time) -> Result<Vec<Found>, RepositoryError> {
     let newest = repository.newest_index()?;
-    let newest_head = repository.heads()?.newest;
     let mut files = Vec::new();
     for directory in DIRECTORIES {
         files.extend(repository.store().walk(directory)?);
@@ -57,15 +60,16 @@ pub fn find(repository: &Repository, policy: Policy, now: Time) -> Result<Vec<Fo
     for version in oldest..=newest {
         needed.add(&history::published(repository, version)?.0)?;
     }
+    let heads = needed.add_heads(repository, policy, newest)?;
+    needed.add_ways_back(repository, newest)?;
     for file in files.iter().filter(|file| is_open(&file.path, repository, newest)) {
         needed.add_proposed(repository, &file.path)?;
     }
     needed.add_inputs(repository, &files)?;
-    let old_head = newest_head.saturating_sub(policy.heads.max(1) - 1);
     let is_old = |file: &Found| file.written < now.unix().saturating_sub(policy.seconds);
     let (signatures, documents): (Vec<Found>, Vec<Found>) = files
         .into_iter()
-        .filter(|file| is_old(file) && !needed.has(&file.path, repository, (newest, old_head)))
+        .filter(|file| is_old(file) && !needed.has(&file.path, repository, (newest, &heads)))
         .partition(|file| file.path.ends_with(".minisig"));
     // A document goes before its signatures: nobody sees it without them.
     Ok(documents.into_iter().chain(signatures).collect())
@@ -111,6 +115,40 @@ impl Needed {
         Ok(())
     }
 
+    /// The newest heads, whatever numbers they have, and the indexes that they pin: what hosts ask for today.
+    fn add_heads(&mut self, repository: &Repository, policy: Policy, newest: u64) -> Result<BTreeSet<u64>, RepositoryError> {
+        let there = repository.versions(Kind::Head)?;
+        let most = usize::try_from(policy.heads.max(1)).unwrap_or(usize::MAX);
+        let mut kept: BTreeSet<u64> = there.iter().rev().take(most).copied().collect();
+        let current = repository.heads()?.current;
+        kept.extend(current.iter().map(|head| head.version));
+        for version in &kept {
+            let Some(head) = repository.head(*version)? else { continue };
+            let is_current = current.as_ref().is_some_and(|current| current.version == *version);
+            let index = head.index.version;
+            // What an old head pins may have been removed by a narrower policy before.
+            if index <= newest && !self.indexes.contains(&index) && (is_current || repository.has_index(index)?) {
+                self.add(&history::published(repository, index)?.0)?;
+            }
+        }
+        Ok(kept)
+    }
+
+    /// For each group, the index that gave it the bundle before the one it has: where `proofmark rollback` goes.
+    fn add_ways_back(&mut self, repository: &Repository, newest: u64) -> Result<(), RepositoryError> {
+        if newest == 0 {
+            return Ok(());
+        }
+        for (name, group) in history::published(repository, newest)?.0.groups {
+            if let Some((version, _)) = history::before(repository, &name, group.bundle.digest()?)?
+                && !self.indexes.contains(&version)
+            {
+                self.add(&history::published(repository, version)?.0)?;
+            }
+        }
+        Ok(())
+    }
+
     fn add_group(&mut self, group: &Group) -> Result<(), RepositoryError> {
         self.bundles.insert(group.bundle.digest()?);
         self.bundles.extend(group.rollback_targets.iter().copied());
@@ -133,15 +171,24 @@ impl Needed {
         Ok(())
     }
 
-    /// Every digest that stands in the buildinfo of a needed bundle.
+    /// Every digest that stands in the buildinfo of a needed bundle. Where a bundle lacks the one that it names, nobody knows what it was
+    /// made of, and every input stays.
     fn add_inputs(&mut self, repository: &Repository, files: &[Found]) -> Result<(), RepositoryError> {
-        let buildinfo = |file: &&Found| file.path.ends_with(".buildinfo.json") && self.has_bundle(&file.path);
-        let wanted: Vec<&Found> = files.iter().filter(buildinfo).collect();
-        for file in wanted {
-            let bytes = repository.read(&file.path, BUILDINFO)?.unwrap_or_default();
-            let words = bytes.split(|byte| !byte.is_ascii_hexdigit()).filter(|word| word.len() == 64);
-            self.inputs.extend(words.map(|word| String::from_utf8_lossy(word).into_owned()));
+        let is_bundle = |file: &&Found| file.path.starts_with("bundles/") && file.path.ends_with(".tar.zst") && self.has_bundle(&file.path);
+        let (mut words, mut unknown) = (BTreeSet::new(), false);
+        for file in files.iter().filter(is_bundle) {
+            let claim = Claim::read(BufReader::new(repository.open_file(&file.path)?));
+            let beside = repository.read(&format!("{}.buildinfo.json", file.path.trim_end_matches(".tar.zst")), BUILDINFO)?;
+            match (claim, beside) {
+                (Ok(claim), Some(bytes)) if claim.manifest.buildinfo == Digest::of(&bytes) => {
+                    let digests = bytes.split(|byte| !byte.is_ascii_hexdigit()).filter(|word| word.len() == 64);
+                    words.extend(digests.map(|word| String::from_utf8_lossy(word).into_owned()));
+                }
+                _ => unknown = true,
+            }
         }
+        self.inputs.extend(words);
+        self.all_inputs = unknown;
         Ok(())
     }
 
@@ -151,15 +198,18 @@ impl Needed {
     }
 
     /// Whether a file is needed; a name that is not of the format is left alone.
-    fn has(&self, path: &str, repository: &Repository, (newest, old_head): (u64, u64)) -> bool {
+    fn has(&self, path: &str, repository: &Repository, (newest, heads): (u64, &BTreeSet<u64>)) -> bool {
         let (directory, name) = path.split_once('/').unwrap_or(("", path));
         let number = || name.split('.').next().and_then(plain_number);
         match directory {
             "index" => number().is_none_or(|version| version > newest || self.indexes.contains(&version)),
-            "head" => number().is_none_or(|version| version >= old_head),
+            "head" => number().is_none_or(|version| heads.contains(&version)),
             "group" => name.split('.').next().and_then(|digest| digest.parse().ok()).is_none_or(|digest| self.groups.contains(&digest)),
             "bundles" => self.has_bundle(path),
-            "inputs" => name.split('.').next().is_none_or(|digest| digest.parse::<Digest>().is_err() || self.inputs.contains(digest)),
+            "inputs" => {
+                let is_needed = |digest: &str| digest.parse::<Digest>().is_err() || self.inputs.contains(digest);
+                self.all_inputs || name.split('.').next().is_none_or(is_needed)
+            }
             "proposals" => is_open(path, repository, newest),
             _ => true,
         }

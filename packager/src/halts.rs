@@ -3,14 +3,14 @@
 //! Stopping is cheap: writing a halt takes no lock, reads no index, and waits for no other writer. A halt ends by its own resume and by
 //! nothing else, least of all by the loss of the key that signed it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
 
 use proofmark_core::group::Group;
 use proofmark_core::halt::{Halt, Mode, Scope};
 use proofmark_core::head::Head;
 use proofmark_core::json::{self, Document};
-use proofmark_core::name::GroupName;
+use proofmark_core::name::{GroupName, Name};
 use proofmark_core::resume::Resume;
 use proofmark_core::signature::{Kind, SignedFile, Verified, digest_name};
 use proofmark_core::trust::Trust;
@@ -22,6 +22,8 @@ use crate::signing::{Signer, SigningError};
 /// A halt in force.
 #[derive(Clone, Debug)]
 pub struct InForce {
+    /// Keys that signed it; empty where the head vouches.
+    pub signers: BTreeSet<Name>,
     /// SHA-256 of its file: its name.
     pub digest: Digest,
     /// What it says.
@@ -63,8 +65,8 @@ pub struct Order {
     pub reason: String,
 }
 
-/// Writes a halt and points `latest` at it: two small files, then `latest`. Returns its digest.
-pub fn halt(repository: &Repository, signer: &Signer<'_>, order: Order, now: Time) -> Result<Digest, HaltError> {
+/// Writes a halt and points `latest` at it: two small files, then `latest`. Returns its digest, and whether `latest` had room for it.
+pub fn halt(repository: &Repository, signer: &Signer<'_>, order: Order, now: Time) -> Result<(Digest, bool), HaltError> {
     let trust = repository.trust();
     let holder = |name| trust.keys.get(name).map(|key| key.holder.clone());
     let by = holder(signer.name()).unwrap_or_else(|| signer.name().clone());
@@ -91,49 +93,61 @@ pub fn halt(repository: &Repository, signer: &Signer<'_>, order: Order, now: Tim
         repository.write(&format!("{path}.{key}.minisig"), signature)?;
     }
     repository.write(&path, &file.bytes)?;
-    repository.update_latest()?;
-    Ok(digest)
+    let latest = repository.update_latest()?;
+    Ok((digest, latest.halts.contains(&digest)))
 }
 
 /// Halts in force, by digest: those that the newest head lists, and those that a key of the newest trust signed, but for the lifted ones.
+///
+/// # Errors
+/// [`RepositoryError::Missing`] where the head lists one that is not there: a halt is never lost in silence.
 pub fn in_force(repository: &Repository) -> Result<Vec<InForce>, RepositoryError> {
-    in_force_beside(repository, repository.heads()?.current.as_ref())
+    let (found, missing) = gather(repository, repository.heads()?.current.as_ref())?;
+    match missing {
+        Some(digest) => Err(repository.missing(&path(digest))),
+        None => Ok(found),
+    }
 }
 
-/// The same for a head that is known already.
-pub(crate) fn in_force_beside(repository: &Repository, head: Option<&Verified<Head>>) -> Result<Vec<InForce>, RepositoryError> {
+/// What `latest` is to name: what is in force and there to be read. One that the head lists and that is missing needs no word in `latest`,
+/// and must not stand in the way of a new one.
+pub(crate) fn for_latest(repository: &Repository, head: Option<&Verified<Head>>) -> Result<Vec<Digest>, RepositoryError> {
+    Ok(first(&gather(repository, head)?.0))
+}
+
+/// Halts in force, and the first that the head lists and that is not there.
+fn gather(repository: &Repository, head: Option<&Verified<Head>>) -> Result<(Vec<InForce>, Option<Digest>), RepositoryError> {
     let listed: BTreeSet<Digest> = head.map(|head| head.halts.iter().copied().collect()).unwrap_or_default();
     // A head of a key that was taken away still holds back what it lists, and can no longer get in the way by listing what is not there.
     let has_key = head.is_some_and(|head| head.signers().iter().all(|key| repository.trust().roles.head.has_key(key)));
     let mut digests = listed.clone();
     digests.extend(repository.list("halt")?.iter().filter_map(|name| name.strip_suffix(".halt.json")?.parse::<Digest>().ok()));
-    let mut found = Vec::new();
+    let (mut found, mut missing) = (Vec::new(), None);
     for digest in digests {
         let is_listed = listed.contains(&digest);
         if is_lifted(repository, digest, is_listed)? {
             continue;
         }
         let Some(file) = read(repository, digest, repository.trust())? else {
-            if is_listed && has_key {
-                return Err(repository.missing(&path(digest)));
-            }
+            missing = missing.or((is_listed && has_key).then_some(digest));
             continue;
         };
-        let halt = match Halt::verify(repository.trust(), &file) {
-            Ok(halt) => Some((*halt).clone()),
+        let (halt, signers) = match Halt::verify(repository.trust(), &file) {
+            Ok(halt) => (Some((*halt).clone()), halt.signers().clone()),
             // The head has vouched for it, whatever has happened to its key since.
-            Err(_) if is_listed => Halt::listed(&repository.trust().repository, digest, &file.bytes),
-            Err(_) => None,
+            Err(_) if is_listed => (Halt::listed(&repository.trust().repository, digest, &file.bytes), BTreeSet::new()),
+            Err(_) => (None, BTreeSet::new()),
         };
-        found.extend(halt.map(|halt| InForce { digest, halt, listed: is_listed }));
+        found.extend(halt.map(|halt| InForce { digest, halt, listed: is_listed, signers }));
     }
-    Ok(found)
+    Ok((found, missing))
 }
 
-/// A halt's bytes and signatures by keys of `trust`.
+/// A halt's bytes and signatures by keys of `trust`; `None` where there is no file of that name with that digest.
 pub fn read(repository: &Repository, digest: Digest, trust: &Trust) -> Result<Option<SignedFile>, RepositoryError> {
     let path = path(digest);
-    let Some(bytes) = repository.read(&path, limits::HALT)? else { return Ok(None) };
+    let bytes = repository.read(&path, limits::HALT)?.filter(|bytes| Digest::of(bytes) == digest);
+    let Some(bytes) = bytes else { return Ok(None) };
     Ok(Some(SignedFile { bytes, signatures: repository.signatures_under(trust, &path, Kind::Halt)? }))
 }
 
@@ -179,11 +193,20 @@ pub fn concerns(in_force: &InForce, name: &GroupName, group: &Group) -> bool {
     group.hosts.keys().any(|host| in_force.halt.scope.stops(name, host, bundle))
 }
 
-/// What `latest` has room for: those first that the head does not list yet, the latest of them first, in byte order at the end.
-pub(crate) fn for_latest(in_force: &[InForce]) -> Vec<Digest> {
+/// What `latest` has room for: those first that the head does not list yet; of each key the latest, then of each the one before, so that no
+/// key alone can fill it. In byte order at the end.
+fn first(in_force: &[InForce]) -> Vec<Digest> {
     let mut order: Vec<&InForce> = in_force.iter().collect();
     order.sort_by_key(|halt| (halt.listed, std::cmp::Reverse(halt.halt.issued), halt.digest));
-    let mut digests: Vec<Digest> = order.into_iter().take(limits::LATEST_HALTS).map(|halt| halt.digest).collect();
+    let mut of_key: BTreeMap<&BTreeSet<Name>, usize> = BTreeMap::new();
+    let mut ranked: Vec<(bool, usize, &InForce)> = Vec::new();
+    for halt in order {
+        let rank = of_key.entry(&halt.signers).or_default();
+        ranked.push((halt.listed, *rank, halt));
+        *rank += 1;
+    }
+    ranked.sort_by_key(|(listed, rank, _)| (*listed, *rank));
+    let mut digests: Vec<Digest> = ranked.into_iter().take(limits::LATEST_HALTS).map(|(_, _, halt)| halt.digest).collect();
     digests.sort();
     digests
 }

@@ -34,6 +34,18 @@ pub enum HeadError {
     /// There is no index to pin.
     #[error("no index")]
     NoIndex,
+    /// The newest head pins what is newer than what is there, or other than it.
+    #[error("the newest {kind} is {}, and head {head} pins {}", .newest.version, .pinned.version)]
+    Backwards {
+        /// `trust` or `index`.
+        kind: &'static str,
+        /// By the newest head.
+        pinned: Pin,
+        /// The newest that is there.
+        newest: Pin,
+        /// The newest head.
+        head: u64,
+    },
     /// The newest head has the last version that there is.
     #[error("no version is left")]
     Exhausted {
@@ -52,6 +64,13 @@ impl Refuse for HeadError {
                 .want("a published index")
                 .have("none")
                 .next("proofmark release, approve and publish come first"),
+            Self::Backwards { kind, pinned, newest, head } => {
+                let path = format!("{kind}/{}.{kind}.json", pinned.version);
+                Refusal::new(Exit::Rollback, "rollback", "the newest head pins a document that is missing, or is another", path)
+                    .want(format!("{kind} {} with sha256 {}, which head {head} pins", pinned.version, pinned.sha256))
+                    .have(format!("{kind} {} with sha256 {}", newest.version, newest.sha256))
+                    .next("restore the repository from a mirror: proofmark log says what else is missing; hosts would refuse what you have")
+            }
             // Nobody gets there by counting.
             Self::Exhausted { signers } => Refusal::new(Exit::Malformed, "limit", "no version is left for another head", "head/")
                 .want(format!("a version of at most {}", limits::INTEGER))
@@ -91,7 +110,7 @@ pub fn publish(repository: &Repository, key: &SecretKey, now: Time, seconds: i64
                 let heads = repository.heads()?;
                 now = heads.floor(repository.trust()).map_or(now, |other| now.max(other.issued));
                 if heads.next <= version && begin.elapsed() > CLAIM {
-                    version += 1;
+                    version = heads.unclaimed.max(version + 1);
                 }
             }
             other => return other,
@@ -114,6 +133,22 @@ fn write(
     {
         let want = format!("{} or later, when head {} was issued", before.issued, before.version);
         return Err(proofmark_core::Refusal::new(Reason::Clock, "this machine's clock", want, now).into());
+    }
+    if let Some(before) = before {
+        // A repository that has lost its newest documents, or lost them to somebody, is not vouched for.
+        let pins = [
+            ("trust", before.trust, Pin { version: trust.version, sha256: trust.digest() }),
+            (
+                "index",
+                Pin { version: before.index.version, sha256: before.index.sha256 },
+                Pin { version: index.version, sha256: index.digest() },
+            ),
+        ];
+        for (kind, pinned, newest) in pins {
+            if newest.version < pinned.version || newest.version == pinned.version && newest != pinned {
+                return Err(HeadError::Backwards { kind, pinned, newest, head: before.version });
+            }
+        }
     }
     if version > limits::INTEGER {
         let signers = before.iter().flat_map(|before| before.signers()).map(ToString::to_string).collect();

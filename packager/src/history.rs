@@ -26,7 +26,7 @@ pub fn published(repository: &Repository, version: u64) -> Result<(Published, &V
     Err(first.unwrap_or_else(|| RepositoryError::NoRepository(repository.place())))
 }
 
-/// The same, or `None` where history ends: gc removes what is older than what it keeps.
+/// The same, or `None` where there is no such index any more: gc removes what is older than what it keeps.
 fn kept(repository: &Repository, version: u64) -> Result<Option<Published>, RepositoryError> {
     match published(repository, version) {
         Ok((published, _)) => Ok(Some(published)),
@@ -73,47 +73,61 @@ impl Wanted {
     }
 }
 
-/// The newest group file for which `suits` and that has the bundle, and its index's version. Group files of one digest are read once.
-pub fn find(repository: &Repository, wanted: &Wanted, suits: &dyn Fn(&Group) -> bool) -> Result<Option<(u64, Group)>, RepositoryError> {
+/// Goes through what was published, newest first, until `visit` has found something. gc leaves holes.
+fn newest_first<T>(
+    repository: &Repository,
+    mut visit: impl FnMut(u64, Published) -> Result<Option<T>, RepositoryError>,
+) -> Result<Option<T>, RepositoryError> {
     let mut version = repository.newest_index()?;
+    let mut listed: Option<Vec<u64>> = None;
     while version > 0 {
-        let Some(published) = kept(repository, version)? else { break };
-        if let Some(group) = published.groups.values().find(|group| suits(group) && wanted.is(group)) {
-            return Ok(Some((version, (**group).clone())));
+        if let Some(published) = kept(repository, version)? {
+            if let Some(found) = visit(version, published)? {
+                return Ok(Some(found));
+            }
+            version -= 1;
+            continue;
         }
-        version -= 1;
+        let there = match listed {
+            Some(ref there) => there,
+            None => listed.insert(repository.versions(Kind::Index)?),
+        };
+        version = there.iter().rev().copied().find(|there| *there < version).unwrap_or(0);
     }
     Ok(None)
 }
 
+/// The newest group file for which `suits` and that has the bundle, and its index's version. Group files of one digest are read once.
+pub fn find(repository: &Repository, wanted: &Wanted, suits: &dyn Fn(&Group) -> bool) -> Result<Option<(u64, Group)>, RepositoryError> {
+    newest_first(repository, |version, published| {
+        let found = published.groups.values().find(|group| suits(group) && wanted.is(group));
+        Ok(found.map(|group| (version, (**group).clone())))
+    })
+}
+
 /// The bundle that a group had before the one it has now: of the newest index that gave it another.
 pub fn before(repository: &Repository, name: &GroupName, now: Digest) -> Result<Option<(u64, Group)>, RepositoryError> {
-    let mut version = repository.newest_index()?;
-    while version > 0 {
-        let Some(published) = kept(repository, version)? else { break };
-        match published.groups.get(name) {
-            Some(group) if group.bundle.digest()? != now => return Ok(Some((version, (**group).clone()))),
-            Some(_) => version -= 1,
-            None => return Ok(None),
-        }
-    }
-    Ok(None)
+    let found = newest_first(repository, |version, published| {
+        Ok(match published.groups.get(name) {
+            Some(group) if group.bundle.digest()? == now => None,
+            other => Some(other.map(|group| (version, (**group).clone()))),
+        })
+    })?;
+    Ok(found.flatten())
 }
 
 /// Environments and releases of a product that were ever assigned, newest first, for messages: at most `most`.
 pub fn releases(repository: &Repository, product: &Name, environment: &Name, most: usize) -> Result<Vec<String>, RepositoryError> {
     let mut found: Vec<String> = Vec::new();
-    let mut version = repository.newest_index()?;
-    while version > 0 && found.len() < most {
-        let Some(published) = kept(repository, version)? else { break };
+    newest_first(repository, |_, published| {
         for group in published.groups.values().filter(|group| group.bundle.product == *product && group.environment == *environment) {
             let text = format!("{} {}", group.bundle.release, group.bundle.sha256sum.get(..64).unwrap_or_default());
             if !found.contains(&text) {
                 found.push(text);
             }
         }
-        version -= 1;
-    }
+        Ok((found.len() >= most).then_some(()))
+    })?;
     found.truncate(most);
     Ok(found)
 }

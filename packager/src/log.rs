@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use proofmark_core::group::Group;
 use proofmark_core::halt::Halt;
 use proofmark_core::name::{GroupName, Name};
+use proofmark_core::signature::Kind;
 use proofmark_core::{Digest, Refusal, Verified};
 use serde::Serialize;
 
@@ -128,14 +129,17 @@ fn indexes(repository: &Repository, from: u64) -> Result<Vec<Entry>, RepositoryE
     let newest = repository.newest_index()?;
     let mut before: Option<Assignment> = None;
     let mut out = Vec::new();
-    // What was before is gone, or was hidden: nobody can tell, and nothing is said of it but that.
-    let oldest = repository.oldest_index()?;
-    if oldest > 1 {
-        let says = vec!["not here: removed by proofmark gc, or lost".to_owned()];
-        let document = format!("index 1 to {}", oldest - 1);
-        out.push(Entry { document, sha256: None, signed_by: Vec::new(), says, broken: Vec::new() });
-    }
-    for version in oldest..=newest {
+    let mut last = 0;
+    for version in repository.versions(Kind::Index)?.into_iter().filter(|version| *version <= newest) {
+        // What is gone was removed, or hidden: nobody can tell, and nothing is said of it but that.
+        if version > last + 1 {
+            let says = vec!["not here: removed by proofmark gc, or lost".to_owned()];
+            let document =
+                if version == last + 2 { format!("index {}", last + 1) } else { format!("index {} to {}", last + 1, version - 1) };
+            out.push(Entry { document, sha256: None, signed_by: Vec::new(), says, broken: Vec::new() });
+            before = None;
+        }
+        last = version;
         let document = format!("index {version}");
         let (published, trust) = match history::published(repository, version) {
             Ok(found) => found,

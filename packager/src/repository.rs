@@ -78,26 +78,38 @@ impl Repository {
     /// Opens a repository: trust 1 must have the pinned digest (or, without a pin, be signed by its own role), and each next one be a
     /// rotation of the one before.
     pub fn open(store: Box<dyn Store>, pin: Option<Digest>) -> Result<Self, RepositoryError> {
+        match Self::open_as_far(store, pin)? {
+            (repository, None) => Ok(repository),
+            (_, Some(error)) => Err(error),
+        }
+    }
+
+    /// The same, as far as the chain of trust goes, and what ends it where it does not end by itself. For who must not be stopped by a file
+    /// that somebody has put there: a halt.
+    pub fn open_as_far(store: Box<dyn Store>, pin: Option<Digest>) -> Result<(Self, Option<RepositoryError>), RepositoryError> {
         let first = trust_file(&*store, 1)?.ok_or_else(|| RepositoryError::NoRepository(store.place()))?;
         let mut trust = match pin {
             Some(pin) => Trust::pinned(pin, &first)?,
             None => Trust::self_signed(&first)?,
         };
         let mut trusts = vec![trust.clone()];
-        while let Some(next) = trust_file(&*store, trust.version + 1)? {
-            if trust.version > limits::ROTATIONS {
-                let refusal = proofmark_core::Refusal::new(
-                    Reason::Limit,
-                    "trust",
-                    format_args!("at most {} rotations", limits::ROTATIONS),
-                    "one more",
-                );
-                return Err(refusal.into());
+        let end = loop {
+            let next = match trust_file(&*store, trust.version + 1) {
+                Ok(None) => break None,
+                Ok(Some(_)) if trust.version > limits::ROTATIONS => {
+                    let want = format!("at most {} rotations", limits::ROTATIONS);
+                    break Some(proofmark_core::Refusal::new(Reason::Limit, "trust", want, "one more").into());
+                }
+                Ok(Some(next)) => Trust::rotate(&trust, &next).map_err(RepositoryError::from),
+                Err(error) => Err(error),
+            };
+            match next {
+                Ok(next) => trust = next,
+                Err(error) => break Some(error),
             }
-            trust = Trust::rotate(&trust, &next)?;
             trusts.push(trust.clone());
-        }
-        Ok(Repository { store, trusts })
+        };
+        Ok((Repository { store, trusts }, end))
     }
 
     /// Newest trust.
@@ -126,25 +138,47 @@ impl Repository {
         Ok(self.store.lock()?)
     }
 
-    /// Version of the newest index; 0 where there is none.
+    /// Version of the newest index that a trust of the chain accepts; 0 where there is none.
     ///
     /// `latest` says where to begin to look, so that the cost does not grow with history; versions of an index have no hole. A hint that
-    /// leads nowhere costs a listing.
+    /// leads nowhere costs a listing. What nobody has signed is in the way of its own version, and of nothing else.
     pub fn newest_index(&self) -> Result<u64, RepositoryError> {
         let hint = self.hint(Kind::Index)?;
-        if hint == 0 || !self.store.exists(&document_path(Kind::Index, hint))? {
-            return Ok(versions(&self.store.list(Kind::Index.word())?, Kind::Index).last().copied().unwrap_or(0));
-        }
         let mut newest = hint;
-        while self.store.exists(&document_path(Kind::Index, newest + 1))? {
+        if hint == 0 || !self.is_index(hint)? {
+            let there = versions(&self.store.list(Kind::Index.word())?, Kind::Index);
+            for version in there.into_iter().rev() {
+                if self.is_index(version)? {
+                    return Ok(version);
+                }
+            }
+            return Ok(0);
+        }
+        while self.is_index(newest + 1)? {
             newest += 1;
         }
         Ok(newest)
     }
 
-    /// Version of the oldest index that is still there; 1 where there is none.
-    pub fn oldest_index(&self) -> Result<u64, RepositoryError> {
-        Ok(versions(&self.store.list(Kind::Index.word())?, Kind::Index).first().copied().unwrap_or(1))
+    /// Whether there is a file of that name at all.
+    pub fn has_index(&self, version: u64) -> Result<bool, RepositoryError> {
+        Ok(self.store.exists(&document_path(Kind::Index, version))?)
+    }
+
+    /// Whether there is an index of this version that a trust of the chain accepts.
+    fn is_index(&self, version: u64) -> Result<bool, RepositoryError> {
+        for trust in self.trusts.iter().rev() {
+            let Some(file) = self.signed_under(trust, Kind::Index.word(), Kind::Index, version)? else { return Ok(false) };
+            if Index::verify(trust, version, &file).is_ok() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Versions of all documents of a kind that are there, ascending; nothing is said of what is in them.
+    pub fn versions(&self, kind: Kind) -> Result<Vec<u64>, RepositoryError> {
+        Ok(versions(&self.store.list(kind.word())?, kind))
     }
 
     /// The version of that kind that `latest` names, which is not believed; 0 where it names none.
@@ -364,7 +398,7 @@ impl Repository {
             trust: current.as_ref().map_or(self.trust().version, |head| head.trust.version),
             index: self.newest_index()?,
             head: newest,
-            halts: halts::for_latest(&halts::in_force_beside(self, current.as_ref())?),
+            halts: halts::for_latest(self, current.as_ref())?,
         })
     }
 

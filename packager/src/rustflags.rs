@@ -113,7 +113,7 @@ fn words(flags: &Value) -> Vec<String> {
 }
 
 /// The cargo configuration of the workspace, with what it includes. Cargo reads `config` before `config.toml`, never both.
-fn configurations(root: &Path) -> Result<Vec<(PathBuf, Table)>, FlagError> {
+pub(crate) fn configurations(root: &Path) -> Result<Vec<(PathBuf, Table)>, FlagError> {
     let mut found = Vec::new();
     for name in [".cargo/config", ".cargo/config.toml"] {
         if root.join(name).is_file() {

@@ -67,7 +67,8 @@ pub fn adopt(repository: &Repository, host: &Name, proposer: Name, now: Time, se
         return Err(lacks("a group of the newest index that lists it", have).into());
     };
     let heads = repository.heads()?;
-    let head = heads.current.ok_or_else(|| lacks("a head, as a floor", format!("head {}", heads.newest)))?;
+    // The version of a thief's head would be a floor that nothing ends.
+    let head = heads.floor(trust).ok_or_else(|| lacks("a head, as a floor", format!("head {}", heads.newest)))?;
     let halts = halts::in_force(repository)?;
     let concerned = halts.iter().filter(|halt| groups.iter().any(|name| halts::concerns(halt, name, &published.groups[name])));
     let first_trust = repository.trusts().first().map_or(trust, |first| first);

@@ -38,6 +38,14 @@ pub enum ToolchainError {
         /// What it says.
         says: String,
     },
+    /// rust-toolchain.toml names programs instead of a version.
+    #[error("{}: path = {own}", .path.display())]
+    Path {
+        /// The file.
+        path: PathBuf,
+        /// What it names.
+        own: String,
+    },
     /// Nothing says which files belong to it.
     #[error("{}: no manifest of {component}", .directory.display())]
     NoManifests {
@@ -65,6 +73,15 @@ impl Refuse for ToolchainError {
             Self::Rustc { says } => Refusal::new(Exit::Platform, "rustc", "the toolchain does not run", "rustc")
                 .have(says)
                 .next("rustup toolchain install, in the workspace"),
+            Self::Path { path, own } => Refusal::new(
+                Exit::Usage,
+                "toolchain-path",
+                "a commit may not name the programs that run outside of the sandbox",
+                path.display(),
+            )
+            .want("channel = \"VERSION\"")
+            .have(format!("path = {own}"))
+            .next("name a version there, or the toolchain on the command line: --toolchain DIR"),
             Self::NoManifests { directory, component } => {
                 Refusal::new(Exit::Platform, "toolchain-manifests", "this toolchain was not installed by rustup", directory.display())
                     .want("lib/rustlib/manifest-*: which files rustc, cargo and rust-std consist of, so that they can be locked")
@@ -88,6 +105,7 @@ pub fn find(workspace: &Path, custom: Option<&Path>) -> Result<Toolchain, Toolch
     let directory = match custom {
         Some(directory) => directory.to_path_buf(),
         None => {
+            check_own(workspace)?;
             let mut rustc = Command::new("rustc");
             // Inside `cargo run` or `cargo test`, rustup has already been decided for another directory.
             rustc.args(["--print", "sysroot"]).current_dir(workspace).env_remove("RUSTUP_TOOLCHAIN");
@@ -106,6 +124,18 @@ pub fn find(workspace: &Path, custom: Option<&Path>) -> Result<Toolchain, Toolch
         return Err(ToolchainError::Rustc { says: verbose });
     };
     Ok(Toolchain { directory, version, host, digest: String::new() })
+}
+
+/// rustup runs what the file names: a path may lead to programs of the commit, which would run outside of the sandbox.
+fn check_own(workspace: &Path) -> Result<(), ToolchainError> {
+    for name in ["rust-toolchain.toml", "rust-toolchain"] {
+        let path = workspace.join(name);
+        let table = std::fs::read_to_string(&path).ok().and_then(|text| text.parse::<toml::Table>().ok()).unwrap_or_default();
+        if let Some(own) = table.get("toolchain").and_then(|toolchain| toolchain.get("path")) {
+            return Err(ToolchainError::Path { path, own: own.to_string() });
+        }
+    }
+    Ok(())
 }
 
 impl Toolchain {

@@ -4,6 +4,7 @@
 //! SHA-256 is the one in `Cargo.lock`. Nothing that fails the check is ever written into the vendor directory.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
@@ -17,6 +18,7 @@ use crate::inputs::{Collected, Content, Input, Kind};
 use crate::interrupt::{self, Interrupted};
 use crate::lockfile::Locked;
 use crate::progress::Progress;
+use crate::rustflags::{self, FlagError};
 use crate::tool::{self, ToolError};
 
 /// A crate cannot be had, or is not the right one.
@@ -31,6 +33,9 @@ pub enum VendorError {
     /// Cargo could not be run.
     #[error(transparent)]
     Tool(#[from] ToolError),
+    /// The workspace's cargo configuration is malformed.
+    #[error(transparent)]
+    Config(#[from] FlagError),
     /// `cargo fetch` failed.
     #[error("cargo fetch failed")]
     Fetch {
@@ -86,6 +91,7 @@ impl Refuse for VendorError {
         match self {
             Self::Io(error) => error.refusal(),
             Self::Interrupted(error) => error.refusal(),
+            Self::Config(error) => error.refusal(),
             Self::Tool(error) => error.refusal(),
             Self::Fetch { says } if says.contains("lock file") && says.contains("--locked") => {
                 Refusal::new(Exit::Usage, "lock-stale", "out of date", "Cargo.lock")
@@ -199,12 +205,43 @@ fn cargo_home(workspace: &Path) -> PathBuf {
 }
 
 /// Lets the user's cargo fill its cache.
+///
+/// It runs outside of the sandbox, with the user's network and secrets. So it must not see the commit's `.cargo/config.toml`, which can name
+/// programs (`rustc-wrapper`, `credential-provider`) and libraries (`[env]`): cargo looks for that file above its working directory, and there is
+/// none above `/`. Of that file it is told where registries are, and no more; what the user has said of one of them stands.
 fn fetch(cargo: &Path, source: &Path, progress: &dyn Progress) -> Result<(), VendorError> {
     progress.step("fetching crates with cargo");
+    let home = cargo_home(source);
     let mut command = Command::new(cargo);
-    command.args(["fetch", "--locked", "--manifest-path"]).arg(source.join("Cargo.toml")).current_dir(source);
+    command.args(["fetch", "--locked", "--manifest-path"]).arg(source.join("Cargo.toml")).current_dir("/");
+    command.args(registries(source, &home)?.iter().flat_map(|setting| ["--config", setting.as_str()]));
+    command.env("CARGO_HOME", &home).env("RUSTC", cargo.with_file_name("rustc"));
+    command.env("RUSTC_WRAPPER", "").env("RUSTC_WORKSPACE_WRAPPER", "");
     let outcome = tool::run(&mut command, progress)?;
     if outcome.success { Ok(()) } else { Err(VendorError::Fetch { says: outcome.tail(20) }) }
+}
+
+/// Where the workspace says that registries and replaced sources are, as arguments for `--config`.
+fn registries(source: &Path, home: &Path) -> Result<Vec<String>, VendorError> {
+    let known = |table: &str, name: &str| -> bool {
+        let own = ["config", "config.toml"].iter().find_map(|file| fs::read_to_string(home.join(file)).ok());
+        own.and_then(|text| text.parse::<toml::Table>().ok()).is_some_and(|own| own.get(table).and_then(|table| table.get(name)).is_some())
+    };
+    let mut found = Vec::new();
+    for (_, config) in rustflags::configurations(source)? {
+        for (table, keys) in [("registries", &["index"][..]), ("source", &["registry", "replace-with"])] {
+            let Some(toml::Value::Table(entries)) = config.get(table) else { continue };
+            for (name, entry) in entries {
+                let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+                for key in keys.iter().filter(|_| is_plain && !known(table, name)) {
+                    if let Some(value @ toml::Value::String(_)) = entry.get(key) {
+                        found.push(format!("{table}.{name}.{key}={value}"));
+                    }
+                }
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Where the crates of a finished build are, in the user's cache: to be archived by another command than the one that built. Fetches nothing.
@@ -225,7 +262,7 @@ fn as_input(krate: &Locked, size: usize, path: PathBuf) -> Collected {
 fn archived(directory: &Path, krate: &Locked) -> Result<(Vec<u8>, PathBuf), VendorError> {
     let path = directory.join(&krate.sha256);
     let (name, version) = (krate.name.clone(), krate.version.clone());
-    let bytes = match std::fs::read(&path) {
+    let bytes = match fs::read(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(VendorError::Absent { name, version, cache: directory.into() });
         }
@@ -242,7 +279,7 @@ fn find(cache: &Path, krate: &Locked) -> Result<(Vec<u8>, PathBuf), VendorError>
     let mut wrong = None;
     for registry in if cache.is_dir() { files::listed(cache)? } else { Vec::new() } {
         let path = registry.join(format!("{}-{}.crate", krate.name, krate.version));
-        let bytes = match std::fs::read(&path) {
+        let bytes = match fs::read(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             other => other.at("read", &path)?,
         };
@@ -260,12 +297,16 @@ fn find(cache: &Path, krate: &Locked) -> Result<(Vec<u8>, PathBuf), VendorError>
     })
 }
 
+/// Bytes of all files of a crate.
+const UNPACKED: u64 = 1 << 30;
+
 /// Unpacks a `.crate`: regular files below NAME-VERSION/ and nothing else.
 fn unpack(bytes: &[u8], krate: &Locked, to: &Path, time: u64) -> Result<(), VendorError> {
     let top = format!("{}-{}", krate.name, krate.version);
     let label = PathBuf::from(format!("{top}.crate"));
     let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bytes));
     files::directory(to, Path::new(&top))?;
+    let mut left = UNPACKED;
     for entry in archive.entries().at("read", &label)? {
         let mut entry = entry.at("read", &label)?;
         let path = entry.path().at("read", &label)?.into_owned();
@@ -287,6 +328,7 @@ fn unpack(bytes: &[u8], krate: &Locked, to: &Path, time: u64) -> Result<(), Vend
         if let Some(parent) = path.parent() {
             files::directory(to, parent)?;
         }
+        left = left.checked_sub(entry.size()).ok_or_else(|| refuse("more than any crate holds: over 1 GiB unpacked"))?;
         let mut content = Vec::new();
         entry.read_to_end(&mut content).at("read", &label)?;
         files::write(&to.join(&path), &content, executable, time)?;
@@ -321,9 +363,9 @@ mod tests {
     #[test]
     fn a_wrong_checksum_is_refused_with_both_values() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("mirror")).unwrap();
+        fs::create_dir(dir.path().join("mirror")).unwrap();
         let bytes = crate_with("a-1.0.0/x", tar::EntryType::Regular);
-        std::fs::write(dir.path().join("mirror/a-1.0.0.crate"), &bytes).unwrap();
+        fs::write(dir.path().join("mirror/a-1.0.0.crate"), &bytes).unwrap();
         assert_eq!(find(dir.path(), &locked(digest::sha256(&bytes))).unwrap().0, bytes);
         let refusal = find(dir.path(), &locked("00".into())).unwrap_err().refusal();
         assert_eq!((refusal.code, refusal.reason), (Exit::Hash, "crate-checksum"));
@@ -334,8 +376,8 @@ mod tests {
     fn a_good_copy_in_another_registrys_cache_is_found_beside_a_bad_one() {
         let dir = tempfile::tempdir().unwrap();
         for (name, bytes) in [("m1", b"good".as_slice()), ("m2", b"bad")] {
-            std::fs::create_dir(dir.path().join(name)).unwrap();
-            std::fs::write(dir.path().join(name).join("a-1.0.0.crate"), bytes).unwrap();
+            fs::create_dir(dir.path().join(name)).unwrap();
+            fs::write(dir.path().join(name).join("a-1.0.0.crate"), bytes).unwrap();
         }
         assert_eq!(find(dir.path(), &locked(digest::sha256(b"good"))).unwrap().0, b"good");
     }
@@ -368,5 +410,42 @@ mod tests {
         assert_eq!(sources.len(), 4, "{sources:?}");
         assert_eq!(sources["proofmark-0"]["registry"].as_str(), Some("https://example.org/index"));
         assert_eq!(sources["proofmark-1"]["registry"].as_str(), Some("sparse+https://example.net/"));
+    }
+
+    #[test]
+    fn nothing_that_the_commit_names_runs_where_cargo_fetches() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir_all(at("src")).unwrap();
+        fs::create_dir_all(at(".cargo")).unwrap();
+        fs::create_dir_all(at("home")).unwrap();
+        fs::write(at("src/lib.rs"), "").unwrap();
+        fs::write(at("Cargo.toml"), "[package]\nname = \"x\"\nversion = \"1.0.0\"\n").unwrap();
+        fs::write(at("Cargo.lock"), "version = 4\n\n[[package]]\nname = \"x\"\nversion = \"1.0.0\"\n").unwrap();
+        let script = format!("#!/bin/sh\ntouch {}\nexec \"$@\"\n", at("ran").display());
+        files::write(&at("wrapper"), script.as_bytes(), true, 0).unwrap();
+        fs::write(at(".cargo/config.toml"), "build.rustc-wrapper = \"./wrapper\"\n").unwrap();
+        let cargo = PathBuf::from(std::env::var_os("CARGO").unwrap());
+        let plain = Command::new(&cargo).args(["fetch", "--locked", "--offline"]).current_dir(dir.path()).output().unwrap();
+        assert!(plain.status.success() && at("ran").exists(), "cargo by itself does as the commit says: {plain:?}");
+        fs::remove_file(at("ran")).unwrap();
+        fetch(&cargo, dir.path(), &crate::progress::Silent).unwrap();
+        assert!(!at("ran").exists());
+    }
+
+    #[test]
+    fn of_the_commits_cargo_configuration_a_fetch_knows_where_registries_are_and_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("home");
+        fs::create_dir_all(dir.path().join(".cargo")).unwrap();
+        fs::create_dir_all(&home).unwrap();
+        let own = "[registries.ours]\nindex = \"sparse+https://ours.example/\"\n";
+        fs::write(home.join("config.toml"), own).unwrap();
+        let text = "[registries.theirs]\nindex = \"sparse+https://theirs.example/\"\ncredential-provider = \"./steal\"\n\
+            [registries.ours]\nindex = \"sparse+https://elsewhere.example/\"\n[registries.\"a.b\"]\nindex = \"x\"\n\
+            [source.crates-io]\nreplace-with = \"mirror\"\n[env]\nLD_PRELOAD = \"x.so\"\n[registry]\nglobal-credential-providers = [\"./steal\"]\n";
+        fs::write(dir.path().join(".cargo/config.toml"), text).unwrap();
+        let found = registries(dir.path(), &home).unwrap();
+        assert_eq!(found, ["registries.theirs.index=\"sparse+https://theirs.example/\"", "source.crates-io.replace-with=\"mirror\""]);
     }
 }

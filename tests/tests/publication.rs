@@ -37,18 +37,18 @@ fn mailed(world: &World, seconds: u64) -> tempfile::TempDir {
     published::mailed(world, &[group])
 }
 
-/// The same world with three indexes: bundle 1 is replaced by 2, and that by 3, with a way back to 1.
-fn history() -> (World, [Bundle; 3]) {
+/// The same world with four indexes: each gives the group the next bundle, and the last leaves a way back to the first.
+fn history() -> (World, [Bundle; 4]) {
     let mut world = World::new();
-    let bundles = ["one", "two", "three"].map(|argument| published::bundle(&world, &["report", argument]));
+    let bundles = ["one", "two", "three", "four"].map(|argument| published::bundle(&world, &["report", argument]));
     for (number, bundle) in bundles.iter().enumerate() {
-        world.publish_bundle(bundle, &["ci-1"]);
+        published::publish(&world, bundle);
         let mut group = world.group(bundle);
         if number > 0 {
             group.mode = Mode::Upgrade;
             group.from = vec![Digest::of(&bundles[number - 1].bytes)];
         }
-        if number == 2 {
+        if number == 3 {
             group.rollback_targets = vec![Digest::of(&bundles[0].bytes)];
         }
         world.publish_index(&[group], |_| {}, &["ci-1", "alice-1"]);
@@ -60,20 +60,19 @@ fn history() -> (World, [Bundle; 3]) {
 #[test]
 fn gc_removes_what_no_kept_index_names_and_nothing_that_may_still_be_asked_for() {
     let (world, bundles) = history();
-    let [one, two, three] = bundles.each_ref().map(|bundle| format!("bundles/{}/", Digest::of(&bundle.bytes)));
+    let [one, two, three, four] = bundles.each_ref().map(|bundle| format!("bundles/{}/", Digest::of(&bundle.bytes)));
     // An open proposal names a bundle that no index has; a closed one is history; inputs of a needed bundle and of none.
     let mail = mailed(&world, 700_000);
     for entry in Directory::new(mail.path()).walk("").unwrap() {
-        world.write(&format!("proposals/4/{}", entry.path), &std::fs::read(mail.path().join(&entry.path)).unwrap());
+        world.write(&format!("proposals/5/{}", entry.path), &std::fs::read(mail.path().join(&entry.path)).unwrap());
     }
     let proposed = format!("bundles/{}/", Digest::of(&published::bundle(&world, &["report"]).bytes));
-    world.publish_bundle(&published::bundle(&world, &["report"]), &["ci-1"]);
+    published::publish(&world, &published::bundle(&world, &["report"]));
     world.write("proposals/2/2.index.json", b"{}");
     let used = std::str::from_utf8(BUILDINFO).unwrap().split("\"sha256\": \"").nth(1).unwrap()[..64].to_owned();
     world.write(&format!("inputs/{used}"), b"");
     world.write(&format!("inputs/{}.tar.zst", Digest::of(b"old")), b"");
     world.write("bundles/README", b"not ours");
-    world.write(&format!("{}{}", three, bundles[2].file().replace(".tar.zst", ".buildinfo.json")), BUILDINFO);
 
     let objects = Objects::new(Box::new(InMemory::new()), "repository".into(), "memory".into()).unwrap();
     upload(world.path(), &objects);
@@ -82,7 +81,7 @@ fn gc_removes_what_no_kept_index_names_and_nothing_that_may_still_be_asked_for()
         let later = clock::now().unwrap().plus(60);
         let young = Policy { indexes: 1, heads: 1, seconds: 3600 };
         assert_eq!(gc::find(&repository, young, later).unwrap(), [], "somebody may be about to name what is young");
-        let keep_all = Policy { indexes: 3, heads: 3, seconds: 30 };
+        let keep_all = Policy { indexes: 4, heads: 4, seconds: 30 };
         let all: Vec<String> = gc::find(&repository, keep_all, later).unwrap().into_iter().map(|found| found.path).collect();
         assert_eq!(all, ["proposals/2/2.index.json".to_owned(), format!("inputs/{}.tar.zst", Digest::of(b"old"))]);
 
@@ -92,11 +91,14 @@ fn gc_removes_what_no_kept_index_names_and_nothing_that_may_still_be_asked_for()
         assert!(has(&two) && has("index/1.") && has("index/2.") && has("head/1.") && has("proposals/2/"), "{paths:#?}");
         for kept in [
             &one,
+            // What the group had before: where a rollback goes that nobody has thought of yet.
             &three,
-            &proposed,
             "index/3.",
-            "head/3.",
-            "proposals/4/",
+            &four,
+            &proposed,
+            "index/4.",
+            "head/4.",
+            "proposals/5/",
             "trust/",
             "latest",
             &format!("inputs/{used}"),
@@ -116,18 +118,32 @@ fn gc_removes_what_no_kept_index_names_and_nothing_that_may_still_be_asked_for()
             if gc::remove(&cut, &found).is_ok() {
                 break;
             }
-            assert_eq!(repository.published_version(3).unwrap().groups.len(), 1);
+            assert_eq!(repository.published_version(4).unwrap().groups.len(), 1);
         }
         assert_eq!(gc::find(&repository, young_of(30), later).unwrap(), []);
-        assert_eq!(repository.newest_index().unwrap(), 3);
+        assert_eq!(repository.newest_index().unwrap(), 4);
         // What reads history says where it ends, and goes on.
         let log = log::log(&repository, 1).unwrap();
-        assert_eq!((log.broken(), log.indexes.len(), log.indexes[0].document.as_str()), (vec![], 2, "index 1 to 2"));
+        assert_eq!((log.broken(), log.indexes.len(), log.indexes[0].document.as_str()), (vec![], 3, "index 1 to 2"));
+        let before = history::before(&repository, &GROUP.parse().unwrap(), Digest::of(&bundles[3].bytes)).unwrap();
+        assert_eq!(before.unwrap().0, 3);
         let gone = Wanted::Digest(Digest::of(&bundles[1].bytes));
         assert!(history::find(&repository, &gone, &|_| true).unwrap().is_none());
     }
     let host = Host::of(&world);
     host.update().ok();
+
+    // A buildinfo that is not the one of its bundle tells nothing: then every input stays. So does the index that the head names.
+    let repository = Repository::open(Box::new(Directory::new(world.path())), None).unwrap();
+    world.write("inputs/README.tar.zst", b"");
+    world.write(&format!("inputs/{}", Digest::of(b"unused")), b"");
+    let inputs = |repository: &Repository| {
+        let found = gc::find(repository, young_of(30), clock::now().unwrap().plus(60)).unwrap();
+        found.iter().filter(|found| found.path.starts_with("inputs/")).count()
+    };
+    assert_eq!(inputs(&repository), 1);
+    world.write(&format!("{four}{}", bundles[3].file().replace(".tar.zst", ".buildinfo.json")), b"{}");
+    assert_eq!(inputs(&repository), 0);
 }
 
 /// The narrowest policy, for what is older than so many seconds.

@@ -10,6 +10,7 @@ use super::run::{How, Made, Site};
 use super::units::{self, Needs, Unit};
 use super::{Effort, Error, blame, closure, keep};
 use crate::compare;
+use crate::files;
 use crate::graph::Artifacts;
 use crate::sandbox::Machine;
 use crate::sandbox::witness::Asked;
@@ -38,7 +39,12 @@ pub(super) fn agree(
     let number = effort.builds.clamp(2, Effort::MOST);
     let run = |name: &'static str, varied: &[Factor], traced: bool| {
         site.progress.step(&format!("building, {name} of {number}"));
-        site.build(How { name, varied, machine: Machine::On, traced })
+        let made = site.build(How { name, varied, machine: Machine::On, traced })?;
+        // Code of the project wrote there. A link would have the packager read, and publish, what is not of this build.
+        for (_, program) in outputs(&made.target) {
+            files::check_plain(&made.target, &program)?;
+        }
+        Ok::<_, Error>(made)
     };
     let first = run(NAMES[0], &[], effort.trace)?;
     let units = units::list(&first.target)?;

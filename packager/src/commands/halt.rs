@@ -62,14 +62,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Done, Refusal> {
         _ => Scope::Everything,
     };
     let mut words = String::new();
-    let repository = arguments.repository.open(&mut words)?;
+    // Nothing that somebody has put behind the newest trust keeps a halt from going out.
+    let (repository, end) = arguments.repository.open_as_far(&mut words)?;
+    if let Some(end) = end {
+        words +=
+            &format!("WARNING: trust {} is not the end of the chain, and what follows it is refused: {end}\n", repository.trust().version);
+    }
     let key = arguments.key.load()?;
     let signer = Signer::new(repository.trust(), Kind::Halt, &key).map_err(|error| error.refusal())?;
     let drain_seconds = arguments.drain.map(i64::unsigned_abs);
     let order = Order { scope: scope.clone(), drain_seconds, reason: arguments.reason.clone() };
-    let digest = halts::halt(&repository, &signer, order, now()?).map_err(|error| error.refusal())?;
+    let (digest, announced) = halts::halt(&repository, &signer, order, now()?).map_err(|error| error.refusal())?;
     words += &format!("halt {digest}: {scope}, by {}\n", signer.name());
     words += &unknown(&repository, &scope).unwrap_or_default();
+    if !announced {
+        words += "WARNING: `latest` has no room for it: hosts hear of it with the next head. Publish one NOW.\n";
+    }
     words += &format!(
         "It is out. Killing a router does not cancel its orders: check cancel-on-disconnect, call the venues.\n\
          next: proofmark head {0} --key HEAD.key, so that no mirror can hide it; to lift it: proofmark resume {1} {0} --reason \"...\" --key CI.key\n",

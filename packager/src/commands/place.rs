@@ -27,12 +27,18 @@ pub(crate) struct RepositoryArguments {
 impl RepositoryArguments {
     /// Opens the repository. The words say which trust was believed when none was pinned.
     pub(crate) fn open(&self, words: &mut String) -> Result<Repository, Refusal> {
+        let (repository, end) = self.open_as_far(words)?;
+        end.map_or(Ok(repository), Err)
+    }
+
+    /// The same, as far as the chain of trust goes, and what ends it.
+    pub(crate) fn open_as_far(&self, words: &mut String) -> Result<(Repository, Option<Refusal>), Refusal> {
         let store = store::open(&self.repository).map_err(|error| error.refusal())?;
-        let repository = Repository::open(store, self.trust_sha256).map_err(|error| error.refusal())?;
+        let (repository, end) = Repository::open_as_far(store, self.trust_sha256).map_err(|error| error.refusal())?;
         if self.trust_sha256.is_none() {
             *words += &format!("trust: sha256 {}, not pinned: compare it, and set PROOFMARK_TRUST\n", repository.first_trust());
         }
-        Ok(repository)
+        Ok((repository, end.map(|error| error.refusal())))
     }
 
     /// `--repository DIR`, for the next command line.

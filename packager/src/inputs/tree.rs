@@ -15,6 +15,9 @@ use proofmark_core::digest::Hasher;
 use crate::exit::{Exit, IoContext, IoError, Refusal, Refuse};
 use crate::files;
 
+/// PATH_MAX, bytes with the NUL.
+const LONGEST: u64 = 4096;
+
 /// One member of a tree.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry {
@@ -132,11 +135,24 @@ pub fn read(stream: &mut dyn Read, to: &Path, time: u64) -> Result<(), TreeError
     let mut archive = tar::Archive::new(stream);
     let mut links = BTreeSet::new();
     let mut before: Option<String> = None;
-    for entry in archive.entries().map_err(|error| broken(&error, to))? {
+    // Name and link target that are too long for the header come before it, as members of their own.
+    let (mut long_name, mut long_target) = (None, None);
+    // Raw: the library would read such a member whole, whatever size it claims.
+    for entry in archive.entries().map_err(|error| broken(&error, to))?.raw(true) {
         let mut entry = entry.map_err(|error| broken(&error, to))?;
-        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let long = match entry.header().entry_type() {
+            tar::EntryType::GNULongName => Some(&mut long_name),
+            tar::EntryType::GNULongLink => Some(&mut long_target),
+            _ => None,
+        };
+        if let Some(long) = long {
+            *long = Some(text_of(&mut entry, to)?);
+            continue;
+        }
+        let path = long_name.take().unwrap_or_else(|| entry.header().path_bytes().into_owned());
+        let name = String::from_utf8_lossy(&path).into_owned();
         let bad = |why| TreeError::Entry { path: name.clone(), why };
-        let path = std::str::from_utf8(&entry.path_bytes()).map_err(|_| bad("a name that is not UTF-8"))?.to_owned();
+        let path = String::from_utf8(path).map_err(|_| bad("a name that is not UTF-8"))?;
         if path.split('/').any(|part| matches!(part, "" | "." | "..")) || path.contains('\0') {
             return Err(bad("a path that leaves the tree, or may"));
         }
@@ -161,7 +177,8 @@ pub fn read(stream: &mut dyn Read, to: &Path, time: u64) -> Result<(), TreeError
                 copy(&mut entry, &place, executable, time)?;
             }
             tar::EntryType::Symlink => {
-                let target = entry.link_name_bytes().map(|bytes| bytes.into_owned()).unwrap_or_default();
+                let target = long_target.take().or_else(|| entry.header().link_name_bytes().map(|bytes| bytes.into_owned()));
+                let target = target.unwrap_or_default();
                 let target = String::from_utf8(target).ok().filter(|target| crate::source::stays_inside(&path, target));
                 files::symlink(&target.ok_or_else(|| bad("a link out of the tree, or that may lead there"))?, &place, time)?;
                 links.insert(path.clone());
@@ -170,7 +187,23 @@ pub fn read(stream: &mut dyn Read, to: &Path, time: u64) -> Result<(), TreeError
         }
         before = Some(path);
     }
+    if long_name.or(long_target).is_some() {
+        return Err(TreeError::Entry { path: "end of the stream".into(), why: "a long name, and nothing that has it" });
+    }
     Ok(files::settle(to, time)?)
+}
+
+/// A name that is a member of its own, without the NUL that ends it.
+fn text_of(entry: &mut tar::Entry<'_, &mut dyn Read>, to: &Path) -> Result<Vec<u8>, TreeError> {
+    if entry.size() > LONGEST {
+        return Err(TreeError::Entry { path: format!("{} bytes", entry.size()), why: "a name longer than any path of Linux" });
+    }
+    let mut text = Vec::new();
+    entry.read_to_end(&mut text).map_err(|error| broken(&error, to))?;
+    if text.pop() != Some(0) {
+        return Err(TreeError::Entry { path: String::from_utf8_lossy(&text).into_owned(), why: "a long name without its end" });
+    }
+    Ok(text)
 }
 
 /// An error of the operating system is "cannot tell"; any other means that this is no tree stream.
@@ -320,6 +353,22 @@ mod tests {
             let result = read(&mut &builder.into_inner().unwrap()[..], &dir.path().join("tree"), 0);
             assert_eq!(result.is_ok(), good, "{members:?}: {result:?}");
             assert_eq!(files::listed(dir.path()).unwrap().len(), 1, "nothing beside the tree: {members:?}");
+        }
+    }
+
+    #[test]
+    fn attack_24_a_name_that_claims_any_size_is_not_read() {
+        for (size, text) in [(1 << 40, &b"x"[..]), (LONGEST + 1, &[b'x'; 4097]), (1, b"x"), (2, b"x\0")] {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(tar::EntryType::GNULongName);
+            header.set_size(size);
+            header.set_cksum();
+            let mut stream = header.as_bytes().to_vec();
+            stream.extend(text);
+            stream.resize(stream.len().next_multiple_of(512) + 1024, 0);
+            let dir = tempfile::tempdir().unwrap();
+            let error = read(&mut &stream[..], &dir.path().join("tree"), 0).unwrap_err();
+            assert!(matches!(error, TreeError::Entry { .. }), "{size}: {error}");
         }
     }
 

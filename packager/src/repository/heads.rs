@@ -21,6 +21,8 @@ pub struct Heads {
     pub newest: u64,
     /// The version after it, which no document has; above the largest integer of the format where there is none.
     pub next: u64,
+    /// The same, but one that nobody has claimed either.
+    pub unclaimed: u64,
 }
 
 impl Heads {
@@ -37,12 +39,12 @@ impl Repository {
         let newest = self.trust();
         let hint = self.hint(Kind::Head)?;
         let mut current = if hint == 0 { None } else { self.head_under(newest, hint)? };
-        let mut there = BTreeSet::new();
-        if current.is_none() {
-            let names = self.list(Kind::Head.word())?;
-            there.extend(versions(&names, Kind::Head));
-            current = self.highest(newest, there.iter().copied().filter(|version| is_signed(&names, *version, newest)))?;
+        if let Some(head) = current {
+            return self.after(head);
         }
+        let names = self.list(Kind::Head.word())?;
+        let there: BTreeSet<u64> = versions(&names, Kind::Head).into_iter().collect();
+        current = self.highest(newest, there.iter().copied().filter(|version| is_signed(&names, *version, newest)))?;
         if let Some(head) = current {
             return self.after(head);
         }
@@ -53,29 +55,47 @@ impl Repository {
             }
         }
         // Of heads by keys that are gone, the highest may be anywhere. The first version after one that is there, and that is free itself:
-        // where nobody has played with numbers, that is the next one.
-        let next = there.iter().map(|version| version + 1).find(|next| !there.contains(next)).unwrap_or(1);
+        // where nobody has played with numbers, that is the next one. Where they leave none, the first of all.
+        let free = |version: &u64| *version <= limits::INTEGER && !there.contains(version);
+        let next = there.iter().map(|version| version + 1).find(free).or_else(|| (1..).find(free)).unwrap_or(1);
+        let unclaimed = (next..).find(|version| free(version) && !is_claimed(&names, *version)).unwrap_or(next);
         let highest = there.last().copied().unwrap_or(0);
-        Ok(Heads { newest: old.as_ref().map_or(highest, |head| head.version), current: old, next })
+        Ok(Heads { newest: old.as_ref().map_or(highest, |head| head.version), current: old, next, unclaimed })
     }
 
     /// Upwards from a head of the newest trust to the last one.
     fn after(&self, mut current: Verified<Head>) -> Result<Heads, RepositoryError> {
-        let mut free = None;
-        for version in current.version + 1..=limits::INTEGER + 1 {
-            let path = document_path(Kind::Head, version);
-            if let Some(head) = self.head_under(self.trust(), version)? {
-                (current, free) = (head, None);
-            } else if !self.store.exists(&path)? {
-                free = free.or(Some(version));
-                // A version that was claimed and never written is a hole: there may be heads behind it.
-                if !self.store.exists(&format!("{path}.claim"))? {
-                    break;
-                }
+        let at = |version| document_path(Kind::Head, version);
+        let mut next = current.version + 1;
+        while let Some(head) = self.head_under(self.trust(), next)? {
+            current = head;
+            next += 1;
+        }
+        // As a rule there is nothing at all of the next version. A claim that was never taken up is a hole, with heads behind it perhaps; and
+        // what lies there may be of a stranger. One listing tells all of it.
+        if !self.store.exists(&at(next))? && !self.store.exists(&format!("{}.claim", at(next)))? {
+            return Ok(Heads { newest: current.version, current: Some(current), next, unclaimed: next });
+        }
+        let names = self.list(Kind::Head.word())?;
+        let there: BTreeSet<u64> = versions(&names, Kind::Head).into_iter().filter(|version| *version > current.version).collect();
+        let signed = there.iter().copied().filter(|version| is_signed(&names, *version, self.trust()));
+        if let Some(head) = self.highest(self.trust(), signed)? {
+            current = head;
+        }
+        let free = |version: &u64| !there.contains(version);
+        let next = (current.version + 1..).find(free).unwrap_or(limits::INTEGER + 1);
+        let unclaimed = (next..).find(|version| free(version) && !is_claimed(&names, *version)).unwrap_or(next);
+        Ok(Heads { newest: current.version, current: Some(current), next, unclaimed })
+    }
+
+    /// A head, as the newest trust that does accepts it.
+    pub fn head(&self, version: u64) -> Result<Option<Verified<Head>>, RepositoryError> {
+        for trust in self.trusts().iter().rev() {
+            if let Some(head) = self.head_under(trust, version)? {
+                return Ok(Some(head));
             }
         }
-        let next = free.unwrap_or(limits::INTEGER + 1);
-        Ok(Heads { newest: current.version, next, current: Some(current) })
+        Ok(None)
     }
 
     fn highest(&self, trust: &Trust, versions: impl DoubleEndedIterator<Item = u64>) -> Result<Option<Verified<Head>>, RepositoryError> {
@@ -91,6 +111,10 @@ impl Repository {
         let file = self.signed_under(trust, Kind::Head.word(), Kind::Head, version)?;
         Ok(file.and_then(|file| Head::verify(trust, version, &file).ok()))
     }
+}
+
+fn is_claimed(names: &[String], version: u64) -> bool {
+    names.binary_search(&format!("{version}.head.json.claim")).is_ok()
 }
 
 /// Whether a signature by a head key of this trust lies beside the version: what is worth reading.

@@ -7,8 +7,10 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use rustix::fs::OFlags;
 use serde::Serialize;
 
 use crate::exit::{IoContext, IoError};
@@ -68,10 +70,16 @@ pub fn read(log: &Path) -> Result<Witnessed, IoError> {
     let mut witnessed = Witnessed::default();
     for name in ["asked", "opened"] {
         let path = log.join(name);
-        let file = match File::open(&path) {
+        // The directory was the build's to write: no link is followed, and no pipe is waited for.
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        let file = match File::options().read(true).custom_flags(flags).open(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             other => other.at("open", &path)?,
         };
+        if !file.metadata().at("inspect", &path)?.is_file() {
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "no regular file: the build has replaced it"))
+                .at("read", path);
+        }
         let mut lines = BufReader::new(file.take(LARGEST));
         let mut line = Vec::new();
         while lines.read_until(b'\n', &mut line).at("read", &path)? > 0 {
@@ -89,6 +97,8 @@ impl Witnessed {
         let [kind, what, program, krate] = fields[..] else { return };
         let asked = || Asked { what: text::one_line(what), program: text::one_line(program), krate: text::one_line(krate.trim()) };
         match kind {
+            // The library writes down what the kernel says, which has no such part: somebody else has written the line.
+            "opened" if what.split('/').any(|part| part == "..") => drop(self.undeclared.insert(asked())),
             "opened" if DECLARED.iter().any(|place| what.starts_with(place)) => {
                 self.opened.insert(what.to_owned());
             }
@@ -120,6 +130,7 @@ mod tests {
             "opened\t/mnt/secret\t/target/build-script-build\tbad 0.1.0",
             "internet\t192.0.2.1 port 443\t/target/build-script-build\tbad 0.1.0",
             "missing\t/home/x/.gitconfig\t/target/build-script-build\tbad 0.1.0",
+            "opened\t/usr/../etc/shadow\t/target/build-script-build\tbad 0.1.0",
             "opened\t/usr/inc",
             "",
         ] {
@@ -128,6 +139,6 @@ mod tests {
         assert_eq!(seen.opened.iter().collect::<Vec<_>>(), ["/usr/include/stdio.h"]);
         assert_eq!(seen.undeclared.first().unwrap().what, "/mnt/secret");
         assert_eq!(seen.internet.first().unwrap().krate, "bad 0.1.0");
-        assert_eq!((seen.notes.len(), seen.undeclared.len()), (1, 1));
+        assert_eq!((seen.notes.len(), seen.undeclared.len()), (1, 2));
     }
 }

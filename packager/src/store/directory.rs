@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -12,6 +13,9 @@ use rustix::fs::{FlockOperation, OFlags};
 use super::{Found, Lock, Stamp, Store, StoreError, Stored};
 use crate::exit::{IoContext, IoError};
 use crate::{files, interrupt};
+
+/// So many bytes of a file tell it from another that was in its place.
+const STAMPED: u64 = 1 << 20;
 
 /// A repository in a directory.
 pub struct Directory {
@@ -41,7 +45,18 @@ impl Directory {
     fn lock_file(&self, name: &str) -> Result<(File, PathBuf), StoreError> {
         let path = self.base.join(name);
         self.disk.directories(&self.base).at("create", &self.base)?;
-        let file = File::options().create(true).truncate(false).write(true).open(&path).at("open", &path)?;
+        // Whoever may write here may not have a link followed, and with that a file of the author's written to.
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
+        let file = match File::options().create(true).truncate(false).write(true).custom_flags(flags).open(&path) {
+            Err(error) if matches!(rustix::io::Errno::from_io_error(&error), Some(rustix::io::Errno::LOOP | rustix::io::Errno::NXIO)) => {
+                return Err(StoreError::NotAFile(path));
+            }
+            other => other.at("open", &path)?,
+        };
+        let meta = file.metadata().at("inspect", &path)?;
+        if !meta.is_file() || meta.nlink() != 1 {
+            return Err(StoreError::NotAFile(path));
+        }
         Ok((file, path))
     }
 
@@ -80,9 +95,11 @@ impl Store for Directory {
     }
 
     fn read_stamped(&self, path: &str, limit: usize) -> Result<Option<(Vec<u8>, Stamp)>, StoreError> {
-        let Some(mut file) = open_regular(&self.base.join(path))? else { return Ok(None) };
-        let (digest, _) = Digest::of_reader(&mut file).at("read", self.base.join(path))?;
-        Ok(self.read(path, limit)?.map(|bytes| (bytes, Stamp(digest.to_string()))))
+        let Some(file) = open_regular(&self.base.join(path))? else { return Ok(None) };
+        // What is replaced is small; a file that is not is another one by its length alone.
+        let length = file.metadata().at("inspect", self.base.join(path))?.len();
+        let (digest, _) = Digest::of_reader(&mut file.take(STAMPED)).at("read", self.base.join(path))?;
+        Ok(self.read(path, limit)?.map(|bytes| (bytes, Stamp(format!("{digest} {length}")))))
     }
 
     // A halt waits for no other writer, and moves `latest` without the lock: comparing and replacing are under one of their own, on the directory itself.
@@ -181,7 +198,6 @@ impl Drop for FileLock {
 
 /// Never follows a link and never waits for a pipe.
 fn open_regular(path: &Path) -> Result<Option<File>, StoreError> {
-    use std::os::unix::fs::OpenOptionsExt;
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
     let file = match File::options().read(true).custom_flags(flags).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -216,6 +232,19 @@ mod tests {
         rustix::fs::mknodat(rustix::fs::CWD, dir.path().join("pipe"), rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
         for name in ["link", "pipe", "."] {
             assert!(matches!(store.read(name, 10), Err(StoreError::NotAFile(_))), "{name}");
+        }
+        // Nor is the lock: what it leads to is somebody else's.
+        let own = dir.path().join("own");
+        for plant in [
+            |own: &Path, lock: &Path| std::os::unix::fs::symlink(own, lock),
+            |own: &Path, lock: &Path| fs::hard_link(own, lock),
+            |_: &Path, lock: &Path| Ok(rustix::fs::mknodat(rustix::fs::CWD, lock, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0)?),
+        ] {
+            fs::write(&own, "secret").unwrap();
+            plant(&own, &dir.path().join(".lock")).unwrap();
+            assert!(matches!(store.lock(), Err(StoreError::NotAFile(_))));
+            assert_eq!(fs::read(&own).unwrap(), b"secret");
+            fs::remove_file(dir.path().join(".lock")).unwrap();
         }
     }
 
