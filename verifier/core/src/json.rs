@@ -227,6 +227,7 @@ mod tests {
             assert!(value(bad.as_bytes()).is_err(), "{bad:?}");
         }
         assert!(value(b"\"\xff\"").is_err());
+        assert!(value(b"1.5").unwrap_err().to_string().contains("1.5 is not a plain integer"));
         assert!(value(format!("\"{}\"", "a".repeat(4097)).as_bytes()).is_err());
         assert!(value(b" {\"a\": [1, 9007199254740991, null, true, \"x\"]}\n").is_ok());
     }

@@ -116,12 +116,25 @@ mod tests {
             unreduced[0] = first;
             assert!(PublicKey::from_base64(&encode(&unreduced)).is_err());
         }
+        // Below p, and above p in some bytes only.
+        let mut below = unreduced;
+        below[0] = 0xeb;
+        let mut first = [0; 32];
+        first[0] = 0xff;
+        let mut last = [0; 32];
+        last[31] = 0x7f;
+        let mut middle = unreduced;
+        middle[15] = 0xfe;
+        for key in [below, first, last, middle] {
+            assert_eq!(PublicKey::from_base64(&encode(&key)).unwrap().bytes(), &key);
+        }
     }
 
     #[test]
     fn base64_has_one_spelling() {
         let good = encode(&[9; 32]);
-        assert_eq!(PublicKey::from_base64(&good).unwrap().to_string(), good);
+        let key = PublicKey::from_base64(&good).unwrap();
+        assert_eq!((key.to_string(), format!("{key:?}"), key.id()), (good.clone(), good.clone(), &[7; 8]));
         for bad in [format!("{good} "), format!("{good}\n"), good.replace('C', "C "), good[..55].to_owned()] {
             assert!(PublicKey::from_base64(&bad).is_err(), "{bad:?}");
         }

@@ -236,5 +236,26 @@ mod tests {
         assert!("thumbv8m.main-none-eabihf".parse::<Target>().is_err(), "dots belong to later parts");
         assert_eq!("hosts/rtr-8/etc/router.toml".parse::<MemberPath>().unwrap().split(), (Some("rtr-8"), "etc/router.toml"));
         assert_eq!("root/bin/router".parse::<MemberPath>().unwrap().split(), (None, "bin/router"));
+        assert_eq!("prod/router".parse::<GroupName>().unwrap().component(), "prod+router");
+        assert_eq!("/var/lib".parse::<AbsolutePath>().unwrap().relative(), "var/lib");
+    }
+
+    #[test]
+    fn digests_releases_and_paths_have_their_grammar() {
+        let [hex, long] = ["0123456789abcdef".repeat(2), "0123456789abcdef".repeat(4)];
+        assert!(hex.parse::<RepositoryId>().is_ok() && hex.parse::<Commit>().is_err());
+        assert!(long.parse::<Commit>().is_ok() && long.parse::<RepositoryId>().is_err());
+        assert!(long[..40].parse::<Commit>().is_ok());
+        for bad in [hex.to_uppercase(), hex.replace('a', "g"), hex.replace('a', "`"), hex.replace('a', "/")] {
+            assert!(bad.parse::<RepositoryId>().is_err() && bad.repeat(2).parse::<Commit>().is_err(), "{bad}");
+        }
+        assert!("1.2+rc-3_Z".parse::<Release>().is_ok());
+        for bad in ["", "+1", "1 2", "1/2", "é", &"1".repeat(65)] {
+            assert!(bad.parse::<Release>().is_err(), "{bad:?}");
+        }
+        assert!("/a/b@c".parse::<AbsolutePath>().is_ok());
+        for bad in ["", "a", "/", "//a", "/a/", "/a//b", "/..", "/a/.", "/a b"] {
+            assert!(bad.parse::<AbsolutePath>().is_err(), "{bad:?}");
+        }
     }
 }

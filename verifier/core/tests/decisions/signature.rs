@@ -4,7 +4,7 @@ use crate::world::*;
 use data_encoding::BASE64;
 use proofmark_core::head::Head;
 use proofmark_core::signature::{self, verify_signatures};
-use proofmark_core::{Digest, Kind, Reason, Refusal, Result, SignedFile, Verified, json};
+use proofmark_core::{Digest, Kind, Reason, Refusal, Result, SignedFile, Verified, json, limits};
 
 fn head_with(edit: impl FnOnce(&mut SignedFile)) -> Result<Verified<Head>> {
     let scene = Scene::new();
@@ -50,6 +50,11 @@ fn attack_7_8_a_signature_file_has_one_form() {
     malformed(&|s| raw(&s, 1, |bytes| bytes[0] = b'e'));
     malformed(&|s| raw(&s, 1, |bytes| bytes.push(0)));
     malformed(&|s| raw(&s, 3, |bytes| bytes.truncate(63)));
+    // Of another length, in the parser's own words: no library has seen it.
+    for (number, words) in [(1, "75 and 64 bytes"), (3, "74 and 65 bytes")] {
+        let refusal = text(|s| raw(&s, number, |bytes| bytes.push(0))).unwrap_err();
+        assert!(refusal.have().starts_with(words), "{refusal}");
+    }
     malformed(&|_| String::new());
     refused(head_with(|file| file.signatures[0].1.push(0xff)), Reason::Malformed);
     let comment = |length: usize| text(|s| line(&s, 0, |_| format!("untrusted comment: {}", "x".repeat(length))));
@@ -142,7 +147,7 @@ fn what_an_index_promises_is_judged_before_any_signature() {
     refused(verify_signatures(&trust, role, &comment, "f", &signatures, &mut &b"bytes"[..], &|_, _| Ok(())), Reason::BadSignature);
     let signed = verify_signatures(&trust, role, &comment, "f", &signatures, &mut &b"other bytes"[..], &|_, _| Ok(())).unwrap();
     assert_eq!((signed.size, signed.digest, signed.signers.len()), (11, Digest::of(b"other bytes"), 1));
-    struct Broken(u8);
+    struct Broken(u8, Option<i32>);
     impl std::io::Read for Broken {
         fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
             self.0 += 1;
@@ -152,11 +157,27 @@ fn what_an_index_promises_is_judged_before_any_signature() {
                     buffer[..5].copy_from_slice(b"bytes");
                     Ok(5)
                 }
-                _ => Err(std::io::Error::from_raw_os_error(5)),
+                _ => self.1.map_or(Ok(0), |code| Err(std::io::Error::from_raw_os_error(code))),
             }
         }
     }
-    refused(verify_signatures(&trust, role, &comment, "f", &signatures, &mut Broken(0), &|_, _| Ok(())), Reason::Io);
+    refused(verify_signatures(&trust, role, &comment, "f", &signatures, &mut Broken(0, Some(5)), &|_, _| Ok(())), Reason::Io);
+    let signatures = [(t("ci-1"), sign_raw("ci-1", &comment, b"bytes"))];
+    let signed = verify_signatures(&trust, role, &comment, "f", &signatures, &mut Broken(0, None), &|_, _| Ok(())).unwrap();
+    assert_eq!((signed.size, signed.signers.len()), (5, 1), "a read that was interrupted is done again");
+}
+
+#[test]
+fn a_document_of_the_greatest_size_is_verified_and_one_byte_more_is_not_looked_at() {
+    let scene = Scene::new();
+    let trust = first(&scene.trusts[0]);
+    let verify = |size: usize| {
+        let mut bytes = scene.head.1.bytes.clone();
+        bytes.resize(size, b' ');
+        Head::verify(&trust, 1, &sign(Kind::Head, Some(1), "1.head.json", bytes, &["head-1"]))
+    };
+    assert_eq!(verify(limits::HEAD).unwrap().size(), limits::HEAD as u64);
+    refused(verify(limits::HEAD + 1), Reason::Limit);
 }
 
 #[test]
