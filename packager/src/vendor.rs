@@ -425,11 +425,11 @@ mod tests {
         let script = format!("#!/bin/sh\ntouch {}\nexec \"$@\"\n", at("ran").display());
         files::write(&at("wrapper"), script.as_bytes(), true, 0).unwrap();
         fs::write(at(".cargo/config.toml"), "build.rustc-wrapper = \"./wrapper\"\n").unwrap();
-        let cargo = PathBuf::from(std::env::var_os("CARGO").unwrap());
-        let plain = Command::new(&cargo).args(["fetch", "--locked", "--offline"]).current_dir(dir.path()).output().unwrap();
+        let cargo = Path::new(env!("CARGO"));
+        let plain = Command::new(cargo).args(["fetch", "--locked", "--offline"]).current_dir(dir.path()).output().unwrap();
         assert!(plain.status.success() && at("ran").exists(), "cargo by itself does as the commit says: {plain:?}");
         fs::remove_file(at("ran")).unwrap();
-        fetch(&cargo, dir.path(), &crate::progress::Silent).unwrap();
+        fetch(cargo, dir.path(), &crate::progress::Silent).unwrap();
         assert!(!at("ran").exists());
     }
 
