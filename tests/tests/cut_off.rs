@@ -1,6 +1,8 @@
 //! ATTACKS 40, 43 for everything that authors do: whatever command is cut off, at whatever operation, on a directory or in a bucket, every
 //! poller finds a whole view, and the same command again, or the next step of the story, goes on from there.
 
+#![allow(clippy::result_large_err, reason = "a refusal is what it is, and a test makes few")]
+
 use object_store::memory::InMemory;
 use proofmark::exit::{Refusal, Refuse};
 use proofmark::halts::{self, Order};
