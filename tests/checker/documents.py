@@ -177,12 +177,13 @@ def _manifest(value):
     for path in ([state] if state else []) + host_files:
         policy(not any(_below(path, directory) for directory in ("/proc", "/dev", "/run")), path)
     policy(not state or not any(_below(path, state) or _below(state, path) for path in host_files), "a host file and the state directory")
+    policy(not any(a != b and _below(a, b) for a in host_files for b in host_files), "a host file below another")
     mounts = ["/proc", "/dev", "/run/credentials"] + ([state] if state else []) + host_files
     for files in views.values():
         folded = {path.lower() for path in files}
         policy(len(folded) == len(files), "paths that differ only in case")
         for path in files:
-            policy(not any(_below("/" + path, mount) for mount in mounts), f"file {path}")
+            policy(not any(_below("/" + path, mount) or _below(mount, "/" + path) for mount in mounts), f"file {path}")
         for path in folded:
             parents = path.split("/")[:-1]
             policy(not any("/".join(parents[: n + 1]) in folded for n in range(len(parents))), f"a file above {path}")

@@ -4,7 +4,7 @@ use crate::digest::Digest;
 use crate::group::{FlagState, Group};
 use crate::json::{self, Document};
 use crate::limits;
-use crate::name::{AbsolutePath, Commit, MemberPath, Name, Release, Target};
+use crate::name::{AbsolutePath, Commit, MemberPath, Name, Release, Target, is_at_or_below};
 use crate::refusal::{Reason, Refusal, Result};
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
@@ -260,11 +260,11 @@ impl Manifest {
                 return refuse(path, "paths that differ in more than case", format!("{twin} as well"));
             }
             let absolute = format!("/{path}");
-            let below = |dir: &str| absolute.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
             let state = self.launch.state.iter().map(AbsolutePath::as_str);
             let host_files = self.launch.host_files.iter().map(|file| file.path.as_str());
-            if let Some(mount) = ["/proc", "/dev", "/run/credentials"].into_iter().chain(state).chain(host_files).find(|dir| below(dir)) {
-                return refuse(path, "a path outside what the verifier mounts", format!("at or below {mount}"));
+            let mut mounts = ["/proc", "/dev", "/run/credentials"].into_iter().chain(state).chain(host_files);
+            if let Some(mount) = mounts.find(|mount| is_at_or_below(&absolute, mount) || is_at_or_below(mount, &absolute)) {
+                return refuse(path, "a path outside what the verifier mounts", format!("at, below or above {mount}"));
             }
         }
         for path in folded.keys() {
@@ -365,6 +365,10 @@ impl Launch {
                 self.host_files.iter().find(|file| file.path.is_at_or_below(state.as_str()) || state.is_at_or_below(file.path.as_str()))
         {
             return refuse("host_files", "paths outside the state directory", file.path.as_str());
+        }
+        let above = |file: &HostFile, other: &HostFile| file.path != other.path && file.path.is_at_or_below(other.path.as_str());
+        if let Some(file) = self.host_files.iter().find(|file| self.host_files.iter().any(|other| above(file, other))) {
+            return refuse("host_files", "files, none below another", file.path.as_str());
         }
         Ok(())
     }

@@ -93,7 +93,7 @@ impl AbsolutePath {
     }
     /// Whether this is `dir` or below it; `dir` without a trailing `/`.
     pub fn is_at_or_below(&self, dir: &str) -> bool {
-        self.0.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        is_at_or_below(&self.0, dir)
     }
 }
 
@@ -152,6 +152,11 @@ impl<'de> Deserialize<'de> for GroupName {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         String::deserialize(d)?.parse().map_err(de::Error::custom)
     }
+}
+
+/// Whether a path is `dir` or below it, component by component.
+pub(crate) fn is_at_or_below(path: &str, dir: &str) -> bool {
+    path.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn is_name(text: &str) -> bool {

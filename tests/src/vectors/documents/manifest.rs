@@ -59,6 +59,16 @@ pub(super) fn manifest(mut kind: Kind) -> Kind {
     ] {
         policy(&mut kind, &format!("file-in-{name}"), "a file is not where the verifier mounts", &with(path));
     }
+    policy(&mut kind, "file-above-credentials", "nor what must be a directory for it", &with(&["root/run"]));
+    policy(&mut kind, "file-above-state", "nor above the state directory", &|v| {
+        with(&["root/srv"])(v);
+        v["launch"]["state"] = json!("/srv/state");
+    });
+    policy(&mut kind, "file-above-a-host-file", "nor above a file of the host", &|v| {
+        with(&["root/hosts"])(v);
+        v["launch"]["host_files"] = json!([{ "path": "/hosts/a", "sha256": "unverified" }]);
+    });
+    kind.good("directories-differ-in-case", "directories may differ only in case", with(&["root/ETC/a", "root/etc/b"]));
     kind.good("file-beside-proc", "but may be beside it", with(&["root/procs/a", "root/run/a"]));
     policy(&mut kind, "file-in-state", "nor in the state directory", &|v| v["launch"]["state"] = json!("/etc"));
     policy(&mut kind, "file-at-a-host-file", "nor at a file of the host", &|v| {
@@ -115,6 +125,9 @@ pub(super) fn manifest(mut kind: Kind) -> Kind {
         v["launch"]["host_files"] =
             json!([{ "path": "/etc/hosts", "sha256": "a".repeat(64) }, { "path": "/etc/resolv.conf", "sha256": "unverified" }])
     });
+    policy(&mut kind, "host-file-below-another", "none below another", &|v| {
+        v["launch"]["host_files"] = json!([{ "path": "/a", "sha256": "unverified" }, { "path": "/a/b", "sha256": "unverified" }])
+    });
     kind.malformed("host-file-unchecked", "and no other word", |v| {
         v["launch"]["host_files"] = json!([{ "path": "/etc/hosts", "sha256": "any" }])
     });
@@ -133,6 +146,53 @@ pub(super) fn manifest(mut kind: Kind) -> Kind {
     });
     kind.good("source-time-last", "the last time that a tar header holds", |v| v["source"]["time"] = json!("2242-03-16T12:56:31Z"));
     kind.bad("source-time-too-late", "and none after it", 90, "limit", |v| v["source"]["time"] = json!("2242-03-16T12:56:32Z"));
+    for (name, spelling, is_good) in [
+        ("plain", "a \\\" \\\\ \\/ \\u00e9 \u{e9} \u{1f600}", true),
+        ("pair", "\\ud83d\\ude00", true),
+        ("nul", "\\u0000", false),
+        ("escape", "\\u001b", false),
+        ("delete", "\\u007f", false),
+        ("c1-control", "\\u009b", false),
+        ("raw-delete", "\u{7f}", false),
+        ("raw-c1-control", "\u{9b}", false),
+        ("raw-tab", "\t", false),
+        ("tab", "\\t", false),
+        ("lone-surrogate", "\\ud800", false),
+        ("lone-low-surrogate", "\\udc00", false),
+        ("pair-the-wrong-way", "\\udc00\\ud800", false),
+        ("unknown-escape", "\\x41", false),
+        ("half-an-escape", "\\u00e", false),
+    ] {
+        let text = argument(&kind, spelling.as_bytes());
+        let (code, word) = if is_good { (0, "done") } else { (90, "malformed") };
+        kind.case(&format!("argument-{name}"), "the same where any text may stand", text, 0, code, word);
+    }
+    for (name, bytes) in [
+        ("overlong-utf-8", &b"\xc1\xa1"[..]),
+        ("surrogate-in-utf-8", b"\xed\xa0\x80"),
+        ("beyond-unicode", b"\xf4\x90\x80\x80"),
+        ("cut-utf-8", b"\xc3"),
+    ] {
+        let text = argument(&kind, bytes);
+        kind.case(&format!("argument-{name}"), "UTF-8, in its shortest form", text, 0, 90, "malformed");
+    }
+    for (length, code, word) in [(4096, 0, "done"), (4097, 90, "malformed")] {
+        // Bytes, not characters.
+        let text = argument(&kind, [vec![b'x'; length - 2], "\u{e9}".as_bytes().to_vec()].concat().as_slice());
+        kind.case(&format!("argument-of-{length}-bytes"), "a string has at most 4096 bytes", text, 0, code, word);
+    }
+    for limit in ["open_files", "processes", "core_bytes", "memory_bytes"] {
+        kind.good(&format!("limits-without-{limit}"), "each may be null", |v| v["launch"]["limits"][limit] = Value::Null);
+    }
     kind.malformed("limits-text", "a limit is an integer or null", |v| v["launch"]["limits"]["open_files"] = json!("64"));
     kind
+}
+
+/// The good manifest with a second argument of these bytes.
+fn argument(kind: &Kind, bytes: &[u8]) -> Vec<u8> {
+    let mut value = kind.good.clone();
+    value["launch"]["argv"] = json!(["/bin/router", "PLACE"]);
+    let text = super::super::print(&value);
+    let at = text.windows(5).position(|window| window == b"PLACE").unwrap();
+    [&text[..at], bytes, &text[at + 5..]].concat()
 }

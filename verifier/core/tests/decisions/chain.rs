@@ -107,6 +107,11 @@ fn attack_19_a_clock_before_signed_times_is_refused_and_a_clock_ahead_poisons_no
     refused(scene.chain(), Reason::Clock);
     scene.now = t("1970-01-01T00:00:00Z");
     refused(scene.chain(), Reason::Clock);
+    // Before anything is said of the head: one of an older time is no way round it.
+    scene.now = at(-601);
+    scene.publish_head(2, |head| head.issued = at(-700), &["head-1"]);
+    refused(scene.chain(), Reason::Clock);
+    scene.publish_head(2, |_| {}, &["head-1"]);
     // In 2099 everything has expired, nothing is stored, and the right time is right again.
     scene.now = t("2099-01-01T00:00:00Z");
     refused(scene.chain(), Reason::Expired);

@@ -103,6 +103,12 @@ fn attack_26_paths_that_collide_or_cover_mounts_are_refused() {
         manifest.launch.state = Some(t("/srv"));
         with("root/srv/x")(manifest);
     });
+    // What the verifier mounts needs directories above it.
+    load(Err(Reason::Policy), with("root/run"));
+    load(Err(Reason::Policy), |manifest| {
+        manifest.launch.state = Some(t("/srv/x"));
+        with("root/srv")(manifest);
+    });
     load(Err(Reason::Policy), |manifest| {
         manifest.launch.host_files = vec![HostFile { path: t("/etc/hosts"), sha256: Expected::Untrusted(Unverified::Unverified) }];
         with("root/etc/hosts")(manifest);
@@ -191,6 +197,8 @@ fn privileges_and_paths_are_from_closed_lists() {
     load(Ok(()), |manifest| manifest.launch.host_files = vec![host_file("/etc/hosts"), host_file("/etc/resolv.conf")]);
     load(Err(Reason::Malformed), |manifest| manifest.launch.host_files = vec![host_file("/etc/resolv.conf"), host_file("/etc/hosts")]);
     load(Err(Reason::Policy), |manifest| manifest.launch.host_files = vec![host_file("/run/x")]);
+    load(Err(Reason::Policy), |manifest| manifest.launch.host_files = vec![host_file("/a"), host_file("/a/b")]);
+    load(Ok(()), |manifest| manifest.launch.host_files = vec![host_file("/a"), host_file("/ab")]);
     for bad in ["/state", "/state/x", "/srv"] {
         load(Err(Reason::Policy), |manifest| {
             manifest.launch.state = Some(t(if bad == "/srv" { "/srv/state" } else { "/state" }));
