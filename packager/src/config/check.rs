@@ -73,6 +73,12 @@ fn check_environment(config: &Config, environment: &Environment) -> Result<(), C
         "file (host and path)",
         environment.files.iter().map(|f| format!("{}{}", f.host.as_ref().map_or(String::new(), |h| format!("{h}:")), f.path)),
     )?;
+    // `FILE.KEY.minisig`, with the longest names of a target and a key, is the name of a file (FORMAT.md section 6).
+    let longest = 255 - "--+.tar.zst..minisig".len() - 64 - 64;
+    let length = [config.product.as_str(), config.release.as_str(), name.as_str()].map(str::len).iter().sum::<usize>();
+    if length > longest {
+        return contradiction(name, format!("product, release and environment {name} have {length} bytes: want at most {longest} together"));
+    }
     let hosts: BTreeSet<&Name> =
         config.groups.iter().filter(|group| group.name.environment() == name.as_str()).flat_map(|group| &group.hosts).collect();
     let mut paths: BTreeSet<String> = config.binaries.iter().map(Binary::bundle_path).collect();
@@ -98,8 +104,9 @@ fn check_environment(config: &Config, environment: &Environment) -> Result<(), C
             return contradiction(path, format!("environment {name}: {path} and {other} differ only in case"));
         }
         for reserved in ["proc", "dev", "run/credentials"] {
-            if path == reserved || path.starts_with(&format!("{reserved}/")) {
-                return contradiction(path, format!("environment {name}: {path} lies in /{reserved}, which the host provides"));
+            let is_in = |path: &str, directory: &str| path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            if is_in(path, reserved) || is_in(reserved, path) {
+                return contradiction(path, format!("environment {name}: {path} is in the way of /{reserved}, which the host provides"));
             }
         }
     }

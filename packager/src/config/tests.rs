@@ -62,6 +62,7 @@ fn each_fault_is_refused_with_its_line() {
         ("path = \"etc/router.toml\"\n[[env", "path = \"../router.toml\"\n[[env", 15, "inside the bundle"),
         ("path = \"etc/router.toml\"\n[[env", "path = \"bin/router\"\n[[env", 15, "path of a binary"),
         ("path = \"etc/router.toml\"\n[[env", "path = \"bin\"\n[[env", 15, "directory of bin/router"),
+        ("path = \"etc/router.toml\"\n[[env", "path = \"run\"\n[[env", 15, "in the way of /run/credentials"),
         ("\"config/prod/router.toml\"", "\"/etc/passwd\"", 14, "inside the workspace"),
         ("\"rtr-8\"\n[launch]", "\"rtr-9\"\n[launch]", 19, "no [[group]]"),
         ("[\"/bin/router\"", "[\"/bin/rooter\"", 21, "/bin/router"),
@@ -88,6 +89,17 @@ fn each_fault_is_refused_with_its_line() {
             other => panic!("{to}: {other:?}"),
         }
     }
+}
+
+#[test]
+fn the_names_of_a_bundle_fit_into_a_file_name() {
+    let with = |length: usize| {
+        let text = GOOD.replace("product = \"router\"", &format!("product = \"{}\"", "p".repeat(64)));
+        parse(&text.replace("release = \"1.2\"", &format!("release = \"{}\"", "1".repeat(length - 64 - "prod".len()))), Path::new(FILE))
+    };
+    assert!(with(107).is_ok());
+    let Err(ConfigError::Invalid { message, .. }) = with(108) else { panic!("not refused") };
+    assert!(message.contains("at most 107"), "{message}");
 }
 
 #[test]

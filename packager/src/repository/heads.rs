@@ -2,7 +2,7 @@
 //!
 //! The head key is in use day and night, on a machine that has a network: of all keys it is the one to be stolen. What a thief has written
 //! with it, under whatever version, must not decide where the next head goes once a rotation has taken the key away; hosts say the same
-//! (FORMAT.md section 7, "floors end with their keys"). Versions below what is there already are never used again: a mirror may have them.
+//! (FORMAT.md section 7, "floors end with their keys"). Versions below what is there are used again only where no other is left: a mirror may have them.
 
 use std::collections::BTreeSet;
 

@@ -6,6 +6,7 @@ use super::sign;
 use super::suite::Suite;
 use crate::world::t;
 use proofmark_core::Digest;
+use proofmark_core::head::IndexPin;
 use proofmark_core::json;
 use proofmark_core::signature::Kind;
 
@@ -291,4 +292,21 @@ fn signers(suite: &mut Suite) {
         80,
         "wrong-document",
     );
+    let mut renamed = repo.clone();
+    let mut index = renamed.draft_index(&[]);
+    (index.version, index.prev.as_mut().unwrap().version) = (9, 8);
+    let bytes = json::print(&index);
+    renamed.publish_index_bytes(3, &bytes, &BOTH);
+    let pin = IndexPin { version: 3, size: bytes.len() as u64, sha256: Digest::of(&bytes) };
+    renamed.publish_head(|head| head.index = pin, &["clock-1"]);
+    suite.refused(
+        update("06-index-of-another-version", "an index has the version of its file's name", &renamed, &empty),
+        80,
+        "wrong-document",
+    );
+    let owner = index_signed_by(&BOTH, "root");
+    suite.done(update("02-index-proposed-by-the-holder-of-any-key", "a proposer holds some key, of whichever role", &owner, &empty));
+    let mut low = repo.clone();
+    low.write_latest(|latest| (latest.trust, latest.index) = (0, 0));
+    suite.done(update("00-latest-is-a-hint", "a hint that is too low leads nowhere else", &low, &empty));
 }

@@ -70,6 +70,22 @@ fn latching(suite: &mut Suite) {
     );
     suite.done(update("22-the-text-comes-later", "a text that was not at hand is kept when it is there and signed", &repo, &textless));
 
+    // Of another bundle: its text would set the host free.
+    let mut unsigned = standard.clone();
+    let text = unsigned.publish_halt(&unsigned.halt(Scope::Bundle(Digest::of(b"another")), "alice"), &[]);
+    unsigned.hint(&[text]);
+    let textless = with(&started, |state| drop(state.latched.insert(text, None)));
+    let still = suite.done(update("22-a-text-that-nobody-signed", "a text that nobody signed is not kept", &unsigned, &textless));
+    suite.refused(run("22-run-beside-a-text-that-nobody-signed", "and the halt stays one of everything", &unsigned, &still), 87, "halted");
+    let mut signed = standard.clone();
+    signed.publish_halt(&signed.halt(Scope::Bundle(Digest::of(b"another")), "alice"), &["alice-1"]);
+    let free = suite.done(update("22-a-text-that-nobody-names", "a latched halt without text is asked for by its digest", &signed, &textless));
+    suite.done(run("22-run-beside-a-text-that-came-later", "and stops what its text says", &signed, &free));
+    let mut second = standard.clone();
+    let digest_by = second.publish_halt(&second.halt(router(), "bob"), &["alice-1", "bob-1"]);
+    second.hint(&[digest_by]);
+    suite.done(update("22-halt-by-the-second-who-signed", "a halt is by any of those who signed it", &second, &started));
+
     let mut two = repo.clone();
     let other = two.publish_halt(&two.halt(router(), "bob"), &["bob-1"]);
     two.hint(&[digest, other]);
@@ -225,6 +241,13 @@ fn listing(suite: &mut Suite) {
     let host =
         suite.done(update("22-a-listed-halt-that-is-not-there", "an update goes on beside a listed halt that nobody has", &lost, &started));
     suite.refused(run("22-run-beside-a-listed-halt-that-is-not-there", "which counts as one of everything", &lost, &host), 87, "halted");
+    let mut foreign = standard.clone();
+    let mut halt = foreign.halt(Scope::Bundle(Digest::of(b"another")), "alice");
+    halt.repository = t(&"f".repeat(32));
+    let digest = foreign.publish_halt(&halt, &["alice-1"]);
+    foreign.publish_head(|head| head.halts = vec![digest], &["clock-1"]);
+    let host = suite.done(update("06-a-listed-halt-of-another-repository", "an update goes on beside a listed halt of another repository", &foreign, &started));
+    suite.refused(run("06-run-beside-a-listed-halt-of-another-repository", "which counts as one of everything", &foreign, &host), 87, "halted");
     let mut changed = listed.clone();
     changed.flip(&format!("halt/{}.halt.json", digest_of(&listed)), 1);
     let host =
@@ -367,6 +390,13 @@ fn adoption(suite: &mut Suite) {
     let mut lifted = with_halt.0.clone();
     lifted.publish_resume(halt, |_| {}, &BOTH);
     suite.done(update("23-an-adopted-halt-is-lifted", "its resume lifts it", &lifted, &stopped));
+
+    suite.done(case(
+        "23-adopt-beside-a-resume",
+        "a halt of the document that has a resume is lifted at once",
+        &(lifted, with_halt.1.clone()),
+        &Before::Lost,
+    ));
 
     let refused = [
         ("23-adopt-by-ci-alone", "it needs all who sign an index", document(&|_| {}, &["ci-1"]), 80, "threshold"),

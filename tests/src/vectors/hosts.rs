@@ -55,6 +55,14 @@ fn assignment(suite: &mut Suite) {
     both.publish_groups(&[router.clone(), quoter.clone()]);
     both.publish_head(|_| {}, &["clock-1"]);
     suite.refused(update("21-host-in-two-groups", "a host that two of its groups list is refused", &both, &two), 86, "host-in-two-groups");
+    let of_one = after(&both, Command::Update, &empty);
+    let of_both = with(&of_one, |state| drop(state.groups.insert(t("prod/quoter"), Default::default())));
+    suite.refused(run("21-run-in-two-groups", "nor does a start", &both, &of_both), 86, "host-in-two-groups");
+    suite.refused(
+        update("21-the-first-followed-group-speaks", "where no group lists the host, the first that it follows is judged", &others, &two),
+        82,
+        "not-in-index",
+    );
     let mut one = Repo::new();
     one.publish_bundle(&bundle("1.0"), &["ci-1"]);
     quoter.hosts = listed(&["qtr-1"]);
@@ -438,6 +446,21 @@ fn starts(suite: &mut Suite) {
         run("20-the-stored-group-file-is-not-the-staged-one", "what is active is what the accepted group file names", &repo, &moved),
         84,
         "transition",
+    );
+    let mut same = group(&bundle("1.0"));
+    same.silence.alert_seconds = 61;
+    let again = next(&repo, same);
+    let staged_before = after(&again, Command::Update, &started);
+    let Before::Whole(old) = &started else { panic!("no state") };
+    let unstaged = with(&staged_before, |state| {
+        for (name, followed) in &mut state.groups {
+            followed.active = old.groups[name].active.clone();
+        }
+    });
+    suite.refused(
+        run("20-the-same-bundle-under-another-group-file", "a start is under the group file that was staged", &again, &unstaged),
+        94,
+        "not-staged",
     );
     let host = t::<proofmark_core::name::Name>(HOST);
     let cloned = with(&started, |state| state.identity.host = t("rtr-2"));

@@ -326,6 +326,21 @@ fn a_stolen_head_key(suite: &mut Suite) {
         &rotated,
         &pushed,
     ));
+    // The same key under another name is another key to a floor.
+    let mut renamed = repo.clone();
+    renamed.rotate(
+        |trust| {
+            let same = trust.keys.remove("clock-1").unwrap();
+            trust.keys.insert(t("clock-2"), same);
+            trust.roles.head = role(&[("clock", 1, &["clock-2"])]);
+        },
+        &["root-1"],
+    );
+    renamed.publish_head(|_| {}, &[]);
+    let (path, name) = (format!("head/{}.head.json", renamed.head), format!("{}.head.json", renamed.head));
+    let signature = sign::sign("clock-1", &renamed.comment(Kind::Head, Some(renamed.head), &name), renamed.read(&path));
+    renamed.write(format!("{path}.clock-2.minisig"), &signature);
+    suite.done(update("17-a-head-key-that-gets-another-name", "floors end with the name of a key", &renamed, &pushed));
     let late = with(&host, |state| state.head.as_mut().unwrap().issued = t("2026-03-05T00:00:00Z"));
     suite.refused(
         update("19-a-clock-before-the-floor", "a clock more than 600 s before an accepted head's time is wrong", &repo, &late),
