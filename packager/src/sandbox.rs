@@ -261,6 +261,8 @@ pub fn environment(time: u64) -> BTreeMap<String, String> {
         ("HOME", "/home/builder"),
         ("USER", "builder"),
         ("CARGO_HOME", "/home/builder/.cargo"),
+        // Also for a cargo that a build script runs: it is to do without an index, not to ask for one.
+        ("CARGO_NET_OFFLINE", "true"),
         ("LANG", "C.UTF-8"),
         ("TZ", "UTC"),
     ];
