@@ -77,7 +77,10 @@ fn check_environment(config: &Config, environment: &Environment) -> Result<(), C
     let longest = 255 - "--+.tar.zst..minisig".len() - 64 - 64;
     let length = [config.product.as_str(), config.release.as_str(), name.as_str()].map(str::len).iter().sum::<usize>();
     if length > longest {
-        return contradiction(name, format!("product, release and environment {name} have {length} bytes: want at most {longest} together"));
+        return contradiction(
+            name,
+            format!("product, release and environment {name} have {length} bytes: want at most {longest} together"),
+        );
     }
     let hosts: BTreeSet<&Name> =
         config.groups.iter().filter(|group| group.name.environment() == name.as_str()).flat_map(|group| &group.hosts).collect();
@@ -104,7 +107,8 @@ fn check_environment(config: &Config, environment: &Environment) -> Result<(), C
             return contradiction(path, format!("environment {name}: {path} and {other} differ only in case"));
         }
         for reserved in ["proc", "dev", "run/credentials"] {
-            let is_in = |path: &str, directory: &str| path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            let is_in =
+                |path: &str, directory: &str| path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
             if is_in(path, reserved) || is_in(reserved, path) {
                 return contradiction(path, format!("environment {name}: {path} is in the way of /{reserved}, which the host provides"));
             }

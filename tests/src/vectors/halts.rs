@@ -79,7 +79,8 @@ fn latching(suite: &mut Suite) {
     suite.refused(run("22-run-beside-a-text-that-nobody-signed", "and the halt stays one of everything", &unsigned, &still), 87, "halted");
     let mut signed = standard.clone();
     signed.publish_halt(&signed.halt(Scope::Bundle(Digest::of(b"another")), "alice"), &["alice-1"]);
-    let free = suite.done(update("22-a-text-that-nobody-names", "a latched halt without text is asked for by its digest", &signed, &textless));
+    let free =
+        suite.done(update("22-a-text-that-nobody-names", "a latched halt without text is asked for by its digest", &signed, &textless));
     suite.done(run("22-run-beside-a-text-that-came-later", "and stops what its text says", &signed, &free));
     let mut second = standard.clone();
     let digest_by = second.publish_halt(&second.halt(router(), "bob"), &["alice-1", "bob-1"]);
@@ -246,8 +247,17 @@ fn listing(suite: &mut Suite) {
     halt.repository = t(&"f".repeat(32));
     let digest = foreign.publish_halt(&halt, &["alice-1"]);
     foreign.publish_head(|head| head.halts = vec![digest], &["clock-1"]);
-    let host = suite.done(update("06-a-listed-halt-of-another-repository", "an update goes on beside a listed halt of another repository", &foreign, &started));
-    suite.refused(run("06-run-beside-a-listed-halt-of-another-repository", "which counts as one of everything", &foreign, &host), 87, "halted");
+    let host = suite.done(update(
+        "06-a-listed-halt-of-another-repository",
+        "an update goes on beside a listed halt of another repository",
+        &foreign,
+        &started,
+    ));
+    suite.refused(
+        run("06-run-beside-a-listed-halt-of-another-repository", "which counts as one of everything", &foreign, &host),
+        87,
+        "halted",
+    );
     let mut changed = listed.clone();
     changed.flip(&format!("halt/{}.halt.json", digest_of(&listed)), 1);
     let host =

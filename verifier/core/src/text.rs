@@ -24,6 +24,7 @@ mod tests {
     #[test]
     fn terminal_escapes_and_bidi_marks_do_not_survive() {
         assert_eq!(escape("a\x1b[31m\u{202e}\n"), "a\\u{1b}[31m\\u{202e}\\n");
+        assert_eq!(escape("\"it's\""), "\"it's\"", "what is printable stays as it is");
         assert_eq!(escape("a\\b ~"), "a\\\\b ~", "an escape of the text's own is told from ours");
         assert_eq!(escape(&"x".repeat(200)), "x".repeat(200));
         assert_eq!(escape(&"x".repeat(10_000)), "x".repeat(200) + "...");
