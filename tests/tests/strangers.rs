@@ -9,7 +9,7 @@ use proofmark::proposal::{self, Desk};
 use proofmark::repository::Repository;
 use proofmark::signing::Signer;
 use proofmark::store::{Directory, Objects, Store};
-use proofmark::{clock, head};
+use proofmark::{clock, head, log};
 use proofmark_core::halt::Scope;
 use proofmark_core::latest::Latest;
 use proofmark_core::{Digest, Kind, Time, json};
@@ -90,6 +90,8 @@ fn attack_17_an_index_of_nobody_stops_no_head_and_the_lost_one_is_not_forgotten(
         world.write("index/2.index.json", &junk);
         let published = head::publish(&open(&world), &clock_key, now, 3600).unwrap();
         assert_eq!((published.index.version, latest(&world).index), (1, 1));
+        // But who looks for it is told.
+        assert!(log::log(&open(&world), 1).unwrap().broken().iter().any(|line| line.contains("index 2")));
     }
     let mut group = world.group(&published::bundle(&world, &["report"]));
     group.freshness.restart_seconds = 700_000;
