@@ -128,20 +128,22 @@ pub fn regular_below(root: &Path) -> Result<Vec<PathBuf>, IoError> {
     Ok(found)
 }
 
-/// Refuses what is not a regular file reached from `root` through directories: a link, anywhere on the way, may lead out of `root`. Sound where
-/// nobody can change the tree any more.
-pub fn check_plain(root: &Path, path: &Path) -> Result<(), IoError> {
+/// What `path` is instead of a regular file that is reached from `root` through directories: a link, anywhere on the way, may lead out
+/// of `root`. Sound where nobody can change the tree any more.
+pub fn not_plain(root: &Path, path: &Path) -> Result<Option<&'static str>, IoError> {
     let mut whole = root.to_path_buf();
     for part in path.strip_prefix(root).unwrap_or(path).components() {
         whole.push(part);
-        let kind = fs::symlink_metadata(&whole).at("inspect", &whole)?.file_type();
+        let kind = match fs::symlink_metadata(&whole) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Some("nothing")),
+            other => other.at("inspect", &whole)?.file_type(),
+        };
         let fits = if whole == path { kind.is_file() } else { kind.is_dir() };
         if !fits {
-            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "neither a regular file nor a directory on the way to one"))
-                .at("use", whole);
+            return Ok(Some(if kind.is_symlink() { "a symbolic link, or something below one" } else { "no regular file" }));
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 /// A number of seconds since 1970.

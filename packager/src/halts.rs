@@ -22,12 +22,12 @@ use crate::signing::{Signer, SigningError};
 /// A halt in force.
 #[derive(Clone, Debug)]
 pub struct InForce {
-    /// Keys that signed it; empty where the head vouches.
-    pub signers: BTreeSet<Name>,
     /// SHA-256 of its file: its name.
     pub digest: Digest,
     /// What it says.
     pub halt: Halt,
+    /// Keys that signed it; empty where only the head vouches.
+    pub signers: BTreeSet<Name>,
     /// Whether the newest head lists it.
     pub listed: bool,
 }
@@ -112,7 +112,7 @@ pub fn in_force(repository: &Repository) -> Result<Vec<InForce>, RepositoryError
 /// What `latest` is to name: what is in force and there to be read. One that the head lists and that is missing needs no word in `latest`,
 /// and must not stand in the way of a new one.
 pub(crate) fn for_latest(repository: &Repository, head: Option<&Verified<Head>>) -> Result<Vec<Digest>, RepositoryError> {
-    Ok(first(&gather(repository, head)?.0))
+    Ok(most_urgent(&gather(repository, head)?.0))
 }
 
 /// Halts in force, and the first that the head lists and that is not there.
@@ -195,7 +195,7 @@ pub fn concerns(in_force: &InForce, name: &GroupName, group: &Group) -> bool {
 
 /// What `latest` has room for: those first that the head does not list yet; of each key the latest, then of each the one before, so that no
 /// key alone can fill it. In byte order at the end.
-fn first(in_force: &[InForce]) -> Vec<Digest> {
+fn most_urgent(in_force: &[InForce]) -> Vec<Digest> {
     let mut order: Vec<&InForce> = in_force.iter().collect();
     order.sort_by_key(|halt| (halt.listed, std::cmp::Reverse(halt.halt.issued), halt.digest));
     let mut of_key: BTreeMap<&BTreeSet<Name>, usize> = BTreeMap::new();

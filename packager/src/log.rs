@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use proofmark_core::group::Group;
 use proofmark_core::halt::Halt;
+use proofmark_core::head::Head;
 use proofmark_core::name::{GroupName, Name};
 use proofmark_core::signature::Kind;
 use proofmark_core::{Digest, Refusal, Verified};
@@ -51,6 +52,16 @@ impl Entry {
     fn of<T>(document: String, verified: &Verified<T>, says: Vec<String>) -> Self {
         let signed_by = verified.signers().iter().cloned().collect();
         Entry { document, sha256: Some(verified.digest()), signed_by, says, broken: Vec::new() }
+    }
+
+    /// Documents that are not here. What is gone was removed, or hidden: nobody can tell, and nothing is said of it but that.
+    fn gap(document: String) -> Self {
+        let says = vec!["not here: removed by proofmark gc, or lost".to_owned()];
+        Entry { document, sha256: None, signed_by: Vec::new(), says, broken: Vec::new() }
+    }
+
+    fn is_gap(&self) -> bool {
+        self.sha256.is_none() && self.broken.is_empty()
     }
 
     fn broken(document: String, why: String) -> Self {
@@ -108,12 +119,30 @@ pub fn log(repository: &Repository, from: u64) -> Result<Log, RepositoryError> {
                     head.expires,
                     head.halts.len()
                 );
-                Entry::of(format!("head {version}"), &head, vec![says])
+                let mut entry = Entry::of(format!("head {version}"), &head, vec![says]);
+                entry.broken.extend(unpinned(repository, &head)?);
+                entry
             }
             None => Entry::broken(format!("head {version}"), "no trust document of the chain accepts its signature".into()),
         }),
     };
     Ok(Log { trusts, indexes: indexes(repository, from)?, halts: halt_entries(repository)?, head, proposals: open(repository)? })
+}
+
+/// What the newest head vouches for, and is not here or is another.
+fn unpinned(repository: &Repository, head: &Head) -> Result<Vec<String>, RepositoryError> {
+    let trust = repository.trusts().iter().find(|trust| trust.version == head.trust.version).map(Verified::digest);
+    let index = match history::published(repository, head.index.version) {
+        Ok((published, _)) => Some(published.index.digest()),
+        Err(error) => {
+            // An error of the store is none of the chain's.
+            why(error)?;
+            None
+        }
+    };
+    let pins = [("trust", head.trust.version, head.trust.sha256, trust), ("index", head.index.version, head.index.sha256, index)];
+    let missing = pins.into_iter().filter(|(_, _, want, have)| *have != Some(*want));
+    Ok(missing.map(|(kind, version, want, _)| format!("pins {kind} {version} with sha256 {want}, which is not here")).collect())
 }
 
 fn open(repository: &Repository) -> Result<Vec<String>, RepositoryError> {
@@ -130,12 +159,9 @@ fn indexes(repository: &Repository, from: u64) -> Result<Vec<Entry>, RepositoryE
     let mut out = Vec::new();
     let mut last = 0;
     for version in repository.versions(Kind::Index)? {
-        // What is gone was removed, or hidden: nobody can tell, and nothing is said of it but that.
         if version > last + 1 {
-            let says = vec!["not here: removed by proofmark gc, or lost".to_owned()];
-            let document =
-                if version == last + 2 { format!("index {}", last + 1) } else { format!("index {} to {}", last + 1, version - 1) };
-            out.push(Entry { document, sha256: None, signed_by: Vec::new(), says, broken: Vec::new() });
+            let only = version == last + 2;
+            out.push(Entry::gap(if only { format!("index {}", last + 1) } else { format!("index {} to {}", last + 1, version - 1) }));
             before = None;
         }
         last = version;
@@ -251,10 +277,19 @@ impl Log {
         all.flat_map(|entry| entry.broken.iter().map(move |why| format!("{}: {why}", entry.document))).collect()
     }
 
+    /// Whether there is every index from the first to the last.
+    pub fn is_whole(&self) -> bool {
+        !self.indexes.iter().any(Entry::is_gap)
+    }
+
     /// In words, one document a paragraph.
     pub fn words(&self) -> String {
         let mut out = String::new();
         for entry in self.trusts.iter().chain(&self.indexes).chain(&self.halts).chain(&self.head) {
+            if entry.is_gap() {
+                out += &format!("{}: {}\n", entry.document, entry.says.join(", "));
+                continue;
+            }
             let digest = entry.sha256.map_or_else(|| "?".to_owned(), |digest| digest.to_string());
             let by: Vec<&str> = entry.signed_by.iter().map(Name::as_str).collect();
             let name = if entry.document.starts_with("halt") { entry.document.clone() } else { format!("{:10} {digest}", entry.document) };

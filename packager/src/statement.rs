@@ -68,7 +68,12 @@ pub fn adopt(repository: &Repository, host: &Name, proposer: Name, now: Time, se
     };
     let heads = repository.heads()?;
     // The version of a thief's head would be a floor that nothing ends.
-    let head = heads.floor(trust).ok_or_else(|| lacks("a head, as a floor", format!("head {}", heads.newest)))?;
+    let head = heads.floor(trust).ok_or_else(|| {
+        lacks(
+            &format!("a head by a key of trust {}, as a floor: proofmark head makes one", trust.version),
+            format!("head {}", heads.newest),
+        )
+    })?;
     let halts = halts::in_force(repository)?;
     let concerned = halts.iter().filter(|halt| groups.iter().any(|name| halts::concerns(halt, name, &published.groups[name])));
     let first_trust = repository.trusts().first().map_or(trust, |first| first);

@@ -287,6 +287,17 @@ mod tests {
     }
 
     #[test]
+    fn a_commit_that_names_programs_as_its_toolchain_is_refused_before_any_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["rust-toolchain.toml", "rust-toolchain"] {
+            std::fs::write(dir.path().join(name), "[toolchain]\npath = \"/src/evil\"\n").unwrap();
+            assert_eq!(find(dir.path(), None).unwrap_err().refusal().reason, "toolchain-path");
+            std::fs::write(dir.path().join(name), "[toolchain]\nchannel = \"1.95.0\"\n").unwrap();
+            assert!(check_own(dir.path()).is_ok());
+        }
+    }
+
+    #[test]
     fn a_target_that_is_not_installed_is_named_with_the_command_that_adds_it() {
         let dir = tempfile::tempdir().unwrap();
         let refusal = toolchain(dir.path()).component_files("t-other").unwrap_err().refusal();

@@ -100,7 +100,10 @@ impl Refuse for VendorError {
             }
             Self::Fetch { says } => Refusal::new(Exit::Io, "fetch", "cargo could not fetch the crates", "cargo fetch --locked")
                 .have(says)
-                .next("cargo fetch --locked must work in the workspace; then call again"),
+                .next(
+                    "cargo fetch --locked must work with the settings of your own CARGO_HOME/config.toml: of the workspace's .cargo/config.toml \
+                     only the addresses of registries are used, since a commit may not name programs that run outside of the sandbox",
+                ),
             Self::Checksum { name, version, want, have, path } => Refusal::new(
                 Exit::Hash,
                 "crate-checksum",
@@ -304,7 +307,8 @@ const UNPACKED: u64 = 1 << 30;
 fn unpack(bytes: &[u8], krate: &Locked, to: &Path, time: u64) -> Result<(), VendorError> {
     let top = format!("{}-{}", krate.name, krate.version);
     let label = PathBuf::from(format!("{top}.crate"));
-    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bytes));
+    // Headers, padding and names that are members of their own come on top; whatever it claims, more is not read.
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bytes).take(2 * UNPACKED));
     files::directory(to, Path::new(&top))?;
     let mut left = UNPACKED;
     for entry in archive.entries().at("read", &label)? {
@@ -398,6 +402,20 @@ mod tests {
             assert_eq!(result.is_ok(), good, "{path} {kind:?}: {result:?}");
             assert_eq!(dir.path().join("a-1.0.0/src/x").exists(), good);
         }
+    }
+
+    #[test]
+    fn attack_24_a_crate_that_claims_more_than_any_crate_holds_is_not_unpacked() {
+        let mut header = tar::Header::new_gnu();
+        header.set_path("a-1.0.0/x").unwrap();
+        header.set_size(UNPACKED + 1);
+        header.set_mode(0o644);
+        header.set_cksum();
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut gzip, header.as_bytes()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let error = unpack(&gzip.finish().unwrap(), &locked("ab".into()), dir.path(), 7).unwrap_err();
+        assert!(matches!(error, VendorError::Archive { why, .. } if why.contains("1 GiB")), "{error}");
     }
 
     #[test]

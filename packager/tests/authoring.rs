@@ -217,6 +217,9 @@ fn attack_14_a_second_proposal_of_one_version_is_refused_wherever_it_lies() {
     ok(world.proofmark(&approve("mail-1")));
     refused(world.proofmark(&approve("mail")), 84, "second-proposal");
     assert!(!world.path("mail/2.index.json.bob-1.minisig").exists());
+    // A directory by mail that holds no proposal is not mistaken for what is published.
+    std::fs::create_dir(world.path("empty")).unwrap();
+    refused(world.on(&["publish", "--proposal", "empty"]), 2, "no-proposal");
 }
 
 #[test]

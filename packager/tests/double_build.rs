@@ -261,3 +261,18 @@ fn a_build_script_that_writes_into_its_sources_is_refused_until_the_project_says
     let untouched = |root: &Path| fs::read(root.join("stamp")).unwrap() == b"old" && !root.join("completions").exists();
     assert!(untouched(dir.path()) && untouched(&built.source_dir), "the inputs stay as they are");
 }
+
+#[test]
+fn a_program_that_is_reached_through_a_link_is_not_read() {
+    // Cargo follows the link, and finds and writes all as before; so would whoever reads the program afterwards.
+    let script = r#"fn main() {
+        let target = format!("/target/{}", std::env::var("TARGET").unwrap());
+        std::fs::rename(format!("{target}/release"), format!("{target}/elsewhere")).unwrap();
+        std::os::unix::fs::symlink("elsewhere", format!("{target}/release")).unwrap();
+    }"#;
+    let dir = project(&[("src/main.rs", "fn main() {}"), ("build.rs", script)]);
+    let Some(built) = double_build(dir.path()) else { return };
+    let refusal = built.unwrap_err().refusal();
+    assert_eq!((refusal.code as u8, refusal.reason), (2, "output"));
+    assert!(refusal.subject.ends_with("/release/fixture") && refusal.have.unwrap().contains("link"), "{}", refusal.subject);
+}

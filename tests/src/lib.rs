@@ -9,6 +9,7 @@ pub mod host;
 pub mod probe;
 pub mod published;
 pub mod s3;
+pub mod story;
 pub mod vectors;
 pub mod web;
 pub mod world;

@@ -17,6 +17,7 @@ use proofmark_core::group::Group;
 use proofmark_core::halt::Scope;
 use proofmark_core::trust::Key;
 use proofmark_core::{Kind, Time};
+use proofmark_tests::World;
 use proofmark_tests::faulty::{Shared, check_view};
 use proofmark_tests::published::{key, world};
 use proofmark_tests::s3::upload;
@@ -148,58 +149,83 @@ fn attack_40_43_whatever_an_author_does_to_a_bucket_can_be_cut_off_at_any_operat
     cut_off_everywhere(true);
 }
 
+/// Each command is a thread: a claim that nobody takes up is waited for, and most of the time passes so.
 fn cut_off_everywhere(is_bucket: bool) {
     let mut world = world();
     world.new_key("head-2");
-    let [ci, alice, root, old, new] = ["ci-1", "alice-1", "root-1", "head-1", "head-2"].map(|name| key(&world, name));
-    let keys = Keys { ci, alice, root, head: [old, new] };
     let now = clock::now().unwrap();
-    let (dirs, mut number) = (tempfile::tempdir().unwrap(), 0);
-    let mut make = |base: &Path| -> Shared {
-        number += 1;
+    // What each command finds.
+    let before: Vec<tempfile::TempDir> = STORY
+        .iter()
+        .map(|(name, act, _)| {
+            let snapshot = tempfile::tempdir().unwrap();
+            upload(world.path(), &Directory::new(snapshot.path()));
+            run(Box::new(Directory::new(world.path())), *act, &keys(&world), now).unwrap_or_else(|refusal| panic!("{name}: {refusal}"));
+            snapshot
+        })
+        .collect();
+    let injected: usize = std::thread::scope(|scope| {
+        let threads: Vec<_> = before
+            .iter()
+            .enumerate()
+            .map(|(at, base)| {
+                let keys = keys(&world);
+                scope.spawn(move || cut_off(at, base.path(), is_bucket, &keys, now))
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    println!("{injected} faults");
+    assert!(injected > 75, "{injected} faults");
+}
+
+fn keys(world: &World) -> Keys {
+    let [ci, alice, root, old, new] = ["ci-1", "alice-1", "root-1", "head-1", "head-2"].map(|name| key(world, name));
+    Keys { ci, alice, root, head: [old, new] }
+}
+
+/// Cuts one command of the story off at every operation; gives how many there are.
+fn cut_off(at: usize, base: &Path, is_bucket: bool, keys: &Keys, now: Time) -> usize {
+    let (name, act, _) = STORY[at];
+    let (mut dirs, mut injected) = (Vec::new(), 0);
+    let mut make = || -> Shared {
         let store: Rc<dyn Store> = if is_bucket {
             Rc::new(Objects::new(Box::new(InMemory::new()), "repository".into(), "memory".into()).unwrap())
         } else {
-            Rc::new(Directory::new(&dirs.path().join(number.to_string())))
+            dirs.push(tempfile::tempdir().unwrap());
+            Rc::new(Directory::new(dirs.last().unwrap().path()))
         };
         upload(base, &*store);
         Shared(store)
     };
-    let mut injected = 0;
-    for (at, step) in STORY.iter().enumerate() {
-        let (name, act, _) = *step;
-        for is_after in [false, true] {
-            for fail_at in 0.. {
-                let store = make(world.path());
-                let before = check_view(&store, (1, 1));
-                let operations = Rc::new(Cell::new(0));
-                let outcome = run(store.faulty(&operations, fail_at, is_after), act, &keys, now);
-                let view = check_view(&store, before);
-                match outcome {
-                    Ok(()) => break,
-                    Err(refusal) => assert!(refusal.to_string().contains("injected"), "{name}: nothing but the fault: {refusal}"),
-                }
-                injected += 1;
-                run_again(&store, *step, &keys, now);
-                let mut view = check_view(&store, view);
-                // The rest of the story as if nothing had been.
-                for (seconds, (name, act, _)) in (2..).zip(&STORY[at + 1..]) {
-                    if let Err(refusal) = run(store.whole(), *act, &keys, now.plus(seconds)) {
-                        panic!("{name}, after a fault at operation {fail_at} of {}: {refusal}", STORY[at].0);
-                    }
-                    view = check_view(&store, view);
-                }
-                let repository = Repository::open(store.whole(), None).unwrap();
-                let head = repository.heads().unwrap().current.unwrap();
-                assert_eq!((repository.trust().version, head.trust.version, head.index.version), (2, 2, 2));
-                assert!(head.halts.is_empty() && halts::in_force(&repository).unwrap().is_empty());
-                let published = repository.published().unwrap().unwrap();
-                assert_eq!(published.groups.values().next().unwrap().freshness.restart_seconds, 700_000);
+    for is_after in [false, true] {
+        for fail_at in 0.. {
+            let store = make();
+            let before = check_view(&store, (1, 1));
+            let operations = Rc::new(Cell::new(0));
+            let outcome = run(store.faulty(&operations, fail_at, is_after), act, keys, now);
+            let view = check_view(&store, before);
+            match outcome {
+                Ok(()) => break,
+                Err(refusal) => assert!(refusal.to_string().contains("injected"), "{name}: nothing but the fault: {refusal}"),
             }
+            injected += 1;
+            run_again(&store, STORY[at], keys, now);
+            let mut view = check_view(&store, view);
+            // The rest of the story as if nothing had been.
+            for (seconds, (next, act, _)) in (2..).zip(&STORY[at + 1..]) {
+                if let Err(refusal) = run(store.whole(), *act, keys, now.plus(seconds)) {
+                    panic!("{next}, after a fault at operation {fail_at} of {name}: {refusal}");
+                }
+                view = check_view(&store, view);
+            }
+            let repository = Repository::open(store.whole(), None).unwrap();
+            let head = repository.heads().unwrap().current.unwrap();
+            assert_eq!((repository.trust().version, head.trust.version, head.index.version), (2, 2, 2));
+            assert!(head.halts.is_empty() && halts::in_force(&repository).unwrap().is_empty());
+            let published = repository.published().unwrap().unwrap();
+            assert_eq!(published.groups.values().next().unwrap().freshness.restart_seconds, 700_000);
         }
-        // The state that the next command finds.
-        run(Box::new(Directory::new(world.path())), act, &keys, now).unwrap_or_else(|refusal| panic!("{name}: {refusal}"));
     }
-    println!("{injected} faults");
-    assert!(injected > 75, "{injected} faults");
+    injected
 }

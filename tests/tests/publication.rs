@@ -15,7 +15,7 @@ use proofmark::keys::SecretKey;
 use proofmark::proposal::{self, Desk};
 use proofmark::repository::Repository;
 use proofmark::store::{Directory, Objects, Store};
-use proofmark::{clock, head, log};
+use proofmark::{clock, head, log, statement};
 use proofmark_core::group::Mode;
 use proofmark_core::trust::Key;
 use proofmark_core::{Digest, Time, json};
@@ -124,6 +124,7 @@ fn gc_removes_what_no_kept_index_names_and_nothing_that_may_still_be_asked_for()
         assert_eq!(repository.newest_index().unwrap(), 4);
         // What reads history says where it ends, and goes on.
         let log = log::log(&repository, 1).unwrap();
+        assert!(!log.is_whole() && log.words().contains("index 1 to 2: not here"));
         assert_eq!((log.broken(), log.indexes.len(), log.indexes[0].document.as_str()), (vec![], 3, "index 1 to 2"));
         let before = history::before(&repository, &GROUP.parse().unwrap(), Digest::of(&bundles[3].bytes)).unwrap();
         assert_eq!(before.unwrap().0, 3);
@@ -232,7 +233,11 @@ fn attack_17_after_the_rotation_the_next_head_is_the_one_after_the_last_honest_o
         world.publish_trust_quietly(&trust, &["root-1"]);
         let open = || Repository::open(Box::new(Directory::new(world.path())), None).unwrap();
         let honest = key(&world, "head-2");
+        // Until then no adopt document takes the thief's number for a floor.
+        let adopt = || statement::adopt(&open(), &HOST.parse().unwrap(), "ci".parse().unwrap(), now, 3600);
+        assert!(adopt().is_err());
         assert_eq!(head::publish(&open(), &honest, now, 3600).unwrap().version, 2, "after {wild}");
+        adopt().unwrap();
         host.update().ok();
 
         // A file that nobody signed is in the way of nothing; nor is the thief's, where `latest` is lost or says so.

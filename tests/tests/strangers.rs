@@ -109,7 +109,10 @@ fn attack_17_an_index_of_nobody_stops_no_head_and_the_lost_one_is_not_forgotten(
     let index = world.read("index/2.index.json");
     world.remove("index/2.index.json");
     assert_eq!(reason(head::publish(&open(&world), &clock_key, now, 3600)), (84, "rollback"));
+    let broken = log::log(&open(&world), 1).unwrap().broken();
+    assert!(broken.iter().any(|line| line.contains("pins index 2 with sha256")), "{broken:?}");
     world.write("index/2.index.json", &index);
+    assert!(log::log(&open(&world), 1).unwrap().broken().is_empty());
     head::publish(&open(&world), &clock_key, now, 3600).unwrap();
 }
 

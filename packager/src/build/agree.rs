@@ -42,7 +42,10 @@ pub(super) fn agree(
         let made = site.build(How { name, varied, machine: Machine::On, traced })?;
         // Code of the project wrote there. A link would have the packager read, and publish, what is not of this build.
         for (_, program) in outputs(&made.target) {
-            files::check_plain(&made.target, &program)?;
+            if let Some(why) = files::not_plain(&made.target, &program)? {
+                let path = program.strip_prefix(&made.target).unwrap_or(&program).display().to_string();
+                return Err(Error::Output { path, why });
+            }
         }
         Ok::<_, Error>(made)
     };

@@ -66,6 +66,14 @@ pub enum Error {
     /// The two builds differ; both are kept.
     #[error(transparent)]
     Differ(Box<Differ>),
+    /// A program of a build is not where cargo puts it, as a file.
+    #[error("{path}: {why}")]
+    Output {
+        /// Its path below the target directory.
+        path: String,
+        /// What is there.
+        why: &'static str,
+    },
     /// Something tried to reach the Internet.
     #[error("the build asks for the Internet")]
     Internet(Vec<Asked>),
@@ -148,6 +156,10 @@ impl Refuse for Error {
                     .next("check out the commit that was built, or build this one: proofmark build --out DIR")
             }
             Self::Differ(differ) => differ.refusal(),
+            Self::Output { path, why } => Refusal::new(Exit::Usage, "output", "the build left no program where cargo puts it", path)
+                .want("a regular file, in directories")
+                .have(why)
+                .next("find the build script or macro that replaced it: a link there may lead to any file of the machine that builds"),
             Self::Internet(asked) => Refusal::new(Exit::Usage, "internet", "the build asks for the Internet", first_crate(asked))
                 .want("a build from its declared inputs alone")
                 .have(list(asked))

@@ -12,8 +12,9 @@ use super::place::RepositoryArguments;
 
 /// List what no kept index needs any more, and with --delete remove it
 ///
-/// Kept: trust, halts and resumes, all of them; the newest indexes and heads; every bundle that a kept index assigns or names as rollback
-/// target, with its inputs; open proposals and what they name; whatever is young. A repository is also an archive: what is removed can no
+/// Kept: trust, halts and resumes, all of them; the newest indexes and heads, and the index that a kept head pins; for each group the index
+/// that gave it the bundle before the one it has, where a rollback goes; every bundle that a kept index assigns or names as rollback target,
+/// with its inputs; open proposals and what they name; whatever is young. A repository is also an archive: what is removed can no
 /// longer be rebuilt or shown to an auditor. Copy it elsewhere first.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  proofmark gc --repository releases                       # what would go, and how much\n  \

@@ -75,16 +75,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Done, Refusal> {
     let (digest, announced) = halts::halt(&repository, &signer, order, now()?).map_err(|error| error.refusal())?;
     words += &format!("halt {digest}: {scope}, by {}\n", signer.name());
     words += &unknown(&repository, &scope).unwrap_or_default();
-    if !announced {
-        words += "WARNING: `latest` has no room for it: hosts hear of it with the next head. Publish one NOW.\n";
-    }
+    words += if announced {
+        "It is out: hosts see it at their next look.\n"
+    } else {
+        "WARNING: it is written, but `latest` has no room to name it: hosts see it with the NEXT HEAD, so publish one now.\n"
+    };
     words += &format!(
-        "It is out. Killing a router does not cancel its orders: check cancel-on-disconnect, call the venues.\n\
+        "Killing a router does not cancel its orders: check cancel-on-disconnect, call the venues.\n\
          next: proofmark head {0} --key HEAD.key, so that no mirror can hide it; to lift it: proofmark resume {1} {0} --reason \"...\" --key CI.key\n",
         arguments.repository.again(),
         &digest.to_string()[..12]
     );
-    let json = json!({ "ok": true, "halt": digest, "scope": scope, "path": format!("halt/{digest}.halt.json") });
+    let json = json!({ "ok": true, "halt": digest, "announced": announced, "scope": scope, "path": format!("halt/{digest}.halt.json") });
     Ok(Done { data: format!("{digest}\n"), json: format!("{json:#}\n"), words })
 }
 

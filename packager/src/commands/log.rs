@@ -44,7 +44,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Done, Refusal> {
         log.indexes.clear();
         log.head = None;
     }
-    words += "every document above was verified, and each index follows the one before\n";
+    words += if log.is_whole() {
+        "every document above was verified, and each index follows the one before\n"
+    } else {
+        "every document that is here was verified, and each index follows the one before it where that is here.\n\
+         Of what is not here nothing is known: who has an older copy or an archive can tell whether gc removed it\n"
+    };
     let json = json!({ "ok": true, "log": log });
     Ok(Done { data: log.words(), json: format!("{json:#}\n"), words })
 }

@@ -2,6 +2,7 @@
 //! core checks it again there; here it is refused before anything is built, with the line.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::{Binary, Config, Environment};
 use crate::names::Name;
@@ -107,9 +108,8 @@ fn check_environment(config: &Config, environment: &Environment) -> Result<(), C
             return contradiction(path, format!("environment {name}: {path} and {other} differ only in case"));
         }
         for reserved in ["proc", "dev", "run/credentials"] {
-            let is_in =
-                |path: &str, directory: &str| path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-            if is_in(path, reserved) || is_in(reserved, path) {
+            // By components.
+            if Path::new(path).starts_with(reserved) || Path::new(reserved).starts_with(path) {
                 return contradiction(path, format!("environment {name}: {path} is in the way of /{reserved}, which the host provides"));
             }
         }

@@ -95,7 +95,8 @@ impl<'a> Desk<'a> {
     /// off before `latest` is completed by the same command.
     pub fn find_to_publish(&self, named: Option<&str>) -> Result<Subject, ProposalError> {
         let found = self.find(named);
-        let Err(ProposalError::Nothing(None)) = &found else { return found };
+        // A mailed directory without a proposal is a slip, and not answered with what is published.
+        let (Err(ProposalError::Nothing(None)), true) = (&found, self.mailed.is_empty()) else { return found };
         match Subject::Index(self.repository.newest_index()?) {
             subject @ Subject::Index(1..) if self.document(subject)?.is_some() => Ok(subject),
             _ => found,

@@ -141,4 +141,15 @@ mod tests {
         assert_eq!(seen.internet.first().unwrap().krate, "bad 0.1.0");
         assert_eq!((seen.notes.len(), seen.undeclared.len()), (1, 2));
     }
+
+    #[test]
+    fn a_log_that_the_build_has_replaced_is_not_waited_for_and_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let asked = dir.path().join("asked");
+        rustix::fs::mknodat(rustix::fs::CWD, &asked, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+        assert!(read(dir.path()).is_err());
+        std::fs::remove_file(&asked).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", &asked).unwrap();
+        assert!(read(dir.path()).is_err());
+    }
 }

@@ -249,6 +249,20 @@ mod tests {
     }
 
     #[test]
+    fn attack_24_a_file_of_any_size_is_told_from_another_without_reading_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Directory::new(dir.path());
+        let file = File::create(dir.path().join("latest")).unwrap();
+        file.set_len(1 << 40).unwrap();
+        let (bytes, stamp) = store.read_stamped("latest", 10).unwrap().unwrap();
+        assert_eq!(bytes.len(), 11);
+        file.set_len((1 << 40) + 1).unwrap();
+        assert!(!store.swap("latest", b"new", Some(&stamp)).unwrap(), "another length is another file");
+        let (_, stamp) = store.read_stamped("latest", 10).unwrap().unwrap();
+        assert!(store.swap("latest", b"new", Some(&stamp)).unwrap());
+    }
+
+    #[test]
     fn the_next_writer_clears_what_a_cut_off_one_left() {
         let dir = tempfile::tempdir().unwrap();
         // The disk fails before the rename: the process is gone, its temporary file is not.

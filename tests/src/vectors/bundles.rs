@@ -123,6 +123,17 @@ fn frames(cases: &mut Cases) {
     let stream = Tar::of(&good).stream();
     assert_eq!(compress(&stream), good.bytes, "the tar stream here is the packer's");
     cases.case("good", "a bundle", &good.bytes, &group, 0, "done");
+    // A file of zeros makes the stream larger than a window may be; the frame has one segment, and no window field.
+    let large = |size: usize| {
+        let large = pack(manifest("1.0"), [members("1.0"), vec![member("root/zeros", FileMode::Data, &"0".repeat(size))]].concat());
+        let stream = zstd::decode_all(large.bytes.as_slice()).unwrap();
+        (frame(&stream, true, Some(stream.len() as u64), 24), super::repo::group(&large))
+    };
+    let (bytes, small) = large((8 << 20) - 6144);
+    assert!(bytes[4] & 0x20 != 0, "one segment");
+    cases.case("28-one-segment-of-8-mebibytes", "the window of a frame of one segment is its content", &bytes, &small, 0, "done");
+    let (bytes, too_large) = large(8 << 20);
+    cases.malformed("28-one-segment-larger-than-a-window", "and has the same bound", &bytes, &too_large);
     let after = |more: &[u8]| [good.bytes.as_slice(), more].concat();
     cases.malformed("28-second-frame", "one frame", &after(&compress(b"")), &group);
     cases.malformed("28-skippable-frame-after", "no skippable frame after it", &after(b"\x50\x2a\x4d\x18\x01\0\0\0x"), &group);

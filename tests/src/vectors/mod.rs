@@ -5,6 +5,7 @@
 //! that follows from an accepted document is taken from the core, and held against the checker of `tests/checker`, which follows
 //! FORMAT.md and shares no code with it.
 
+pub mod adopt;
 pub mod bundles;
 pub mod case;
 pub mod chain;
@@ -16,6 +17,7 @@ pub mod play;
 pub mod repo;
 pub mod seeds;
 pub mod sign;
+pub mod starts;
 pub mod suite;
 pub mod versions;
 
@@ -35,7 +37,9 @@ pub fn generate() -> Tree {
     chain::cases(&mut suite);
     versions::cases(&mut suite);
     hosts::cases(&mut suite);
+    starts::cases(&mut suite);
     halts::cases(&mut suite);
+    adopt::cases(&mut suite);
     suite.write(&mut files);
     files
 }
