@@ -43,7 +43,7 @@ fn tell(stage: &mut Stage, args: &Args) -> Result<()> {
     stage.say(&format!("bundle sha256 {sha256}"));
     stage.say(
         "\nWhat to type next\n\
-         \x20 cargo xtask test                              every attack on the list, refused\n\
+         \x20 cargo xtask test                              forged, stale, spoilt and cut-off input, refused\n\
          \x20 cargo run -q -p proofmark -- init --help      start with a workspace of your own; then docs/adopt.md\n\
          \x20 cargo xtask demo --keep                       keep the repository, and check it by hand with docs/audit.md",
     );
