@@ -202,6 +202,23 @@ fn what_a_build_script_wrote_is_the_cause_and_the_program_with_the_same_text_no_
 }
 
 #[test]
+fn two_commits_are_another_source_and_neither_a_variable_nor_a_clock() {
+    let record = |commit: &str, time: u32| {
+        format!("{{\"env\":{{\"SOURCE_DATE_EPOCH\":\"{time}\"}},\"source\":{{\"commit\":\"{commit}\"}}}}").into_bytes()
+    };
+    let program = |time: &str| format!("\0\0built at {time}\0").into_bytes();
+    let (a, b) = (program("2026-11-24 23:00:01"), program("2026-11-24 23:17:01"));
+    let report = trees(&[("root/bin/x", &a, &b), ("buildinfo.json", &record("aa", 1795598711), &record("bb", 1795599731))]);
+    let causes: Vec<_> = report.causes.iter().map(|finding| (finding.cause, finding.place.as_deref())).collect();
+    assert_eq!(causes, [(Cause::Source, Some("/source/commit"))]);
+
+    let mode = |mode: &str| format!("{{\"env\":{{\"BUILD_MODE\":\"{mode}\"}}}}").into_bytes();
+    let report = trees(&[("root/bin/x", &a, &b), ("buildinfo.json", &mode("fast"), &mode("slow"))]);
+    let causes: Vec<_> = report.causes.iter().map(|finding| finding.cause).collect();
+    assert_eq!(causes, [Cause::Environment, Cause::Time], "of one commit, both are what they look like");
+}
+
+#[test]
 fn a_record_means_by_environment_what_its_kind_means() {
     let of = |name: &str| trees(&[(name, b"{\"environment\":{\"a\":1}}", b"{\"environment\":{\"a\":2}}")]).causes[0].cause;
     assert_eq!([of("buildinfo.json"), of("manifest.json")], [Cause::Toolchain, Cause::Configuration]);

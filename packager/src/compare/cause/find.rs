@@ -15,6 +15,9 @@ pub(in super::super) fn find(members: &[Member], notes: &[String], known_same: b
     // Records that differ in results alone say that the inputs were the same.
     let same_inputs = found.is_empty() && (known_same || members.iter().any(|member| member.path == "buildinfo.json"));
     let other_inputs = !found.is_empty();
+    // Two commits have two times: a stamp of them is as it should be, and no clock was read.
+    let other_time =
+        members.iter().any(|member| member.role == Role::Record && member.fields.iter().any(|field| field.pointer == COMMIT_TIME));
     for member in members.iter().filter(|member| member.role == Role::BuildScript) {
         texts(member, &mut found);
     }
@@ -22,6 +25,7 @@ pub(in super::super) fn find(members: &[Member], notes: &[String], known_same: b
         files(member, &mut found);
         texts(member, &mut found);
     }
+    found.retain(|finding| !(other_time && finding.cause == Cause::Time));
     if found.is_empty() && notes.iter().any(|note| note.contains(pairs::OTHER_HASH)) {
         let member = members.first().map_or(String::new(), |member| member.path.clone());
         found.push(finding(Cause::Flags, member, Some("names of cargo's files".into()), [None, None], None));
@@ -63,12 +67,13 @@ fn finding(cause: Cause, member: String, place: Option<String>, evidence: [Optio
     Finding { cause, member, place, evidence, krate, remedy: cause.remedy() }
 }
 
-/// Keys of `buildinfo.json` that name an input. The others (digests, sizes, units, closure) only reflect these.
-const BUILDINFO: [(&str, Cause); 14] = [
+/// Keys of `buildinfo.json` that name an input, the most telling first. The others (digests, sizes, units, closure) only reflect these.
+const BUILDINFO: [(&str, Cause); 15] = [
     ("/source/commit", Cause::Source),
     ("/source/tree", Cause::Source),
     ("/cargo_lock", Cause::Source),
     ("/crates", Cause::Source),
+    (COMMIT_TIME, Cause::Source),
     ("/toolchain", Cause::Toolchain),
     ("/environment", Cause::Toolchain),
     ("/c_toolchain", Cause::Toolchain),
@@ -80,6 +85,8 @@ const BUILDINFO: [(&str, Cause); 14] = [
     ("/env", Cause::Environment),
     ("/proofmark_toml", Cause::Configuration),
 ];
+/// The variable that nobody sets: it follows from the commit.
+const COMMIT_TIME: &str = "/env/SOURCE_DATE_EPOCH";
 /// The same of `manifest.json`.
 const MANIFEST: [(&str, Cause); 8] = [
     ("/source/commit", Cause::Source),
@@ -95,12 +102,17 @@ const MANIFEST: [(&str, Cause); 8] = [
 /// What records say of the inputs.
 fn records(member: &Member, found: &mut Vec<Finding>) {
     let keys: &[(&str, Cause)] = if member.path == "manifest.json" { &MANIFEST } else { &BUILDINFO };
-    for field in &member.fields {
-        let is_at = |key: &str| field.pointer.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        if let Some((_, cause)) = keys.iter().find(|(key, _)| is_at(key)) {
-            found.push(finding(*cause, member.path.clone(), Some(field.pointer.clone()), field.values.clone(), None));
-        }
+    let mut named: Vec<_> =
+        member.fields.iter().filter_map(|field| Some((keys.iter().position(|(key, _)| is_at(&field.pointer, key))?, field))).collect();
+    named.sort_by_key(|(row, _)| *row);
+    for (row, field) in named {
+        found.push(finding(keys[row].1, member.path.clone(), Some(field.pointer.clone()), field.values.clone(), None));
     }
+}
+
+/// A pointer (RFC 6901) is at a key or below it.
+fn is_at(pointer: &str, key: &str) -> bool {
+    pointer.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Text that differs, in whatever kind of file.
