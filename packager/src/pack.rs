@@ -11,9 +11,14 @@ use proofmark_core::{Digest, Refusal};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
 
 /// Compression level of contract 1.
 const LEVEL: i32 = 3;
+/// Bytes read at once, and how many of them wait to be hashed.
+const CHUNK: usize = 256 << 10;
+const QUEUE: usize = 8;
 
 /// A file to be packed.
 #[derive(Clone, Debug)]
@@ -123,24 +128,34 @@ fn describe(member: &Member) -> Result<manifest::File, Error> {
     Ok(manifest::File { path: member.path.clone(), size, mode: member.mode, sha256 })
 }
 
-/// Second pass: the bytes, which must still be those of the first.
+/// Second pass: the bytes, which must still be those of the first. A second thread hashes what this one compresses.
 fn write_content(member: &Member, file: &manifest::File, out: &mut dyn Write) -> Result<(), Error> {
     let path = match &member.content {
         Content::Bytes(bytes) => return Ok(out.write_all(bytes)?),
         Content::File(path) => path,
     };
     let mut reader = File::open(path).map_err(|error| unreadable(member, path, error))?.take(file.size + 1);
-    let mut hasher = Hasher::default();
-    let mut buffer = vec![0; 128 << 10];
-    loop {
-        let n = reader.read(&mut buffer).map_err(|error| unreadable(member, path, error))?;
-        if n == 0 {
-            break;
+    let written = thread::scope(|scope| {
+        let (chunks, written) = mpsc::sync_channel::<Vec<u8>>(QUEUE);
+        let hashing = scope.spawn(move || {
+            let mut hasher = Hasher::default();
+            written.iter().for_each(|chunk| hasher.update(&chunk));
+            hasher.finish()
+        });
+        loop {
+            let mut chunk = Vec::with_capacity(CHUNK);
+            reader.by_ref().take(CHUNK as u64).read_to_end(&mut chunk).map_err(|error| unreadable(member, path, error))?;
+            if chunk.is_empty() {
+                break;
+            }
+            out.write_all(&chunk)?;
+            // The receiver lives until this sender is dropped.
+            let _ = chunks.send(chunk);
         }
-        hasher.update(&buffer[..n]);
-        out.write_all(&buffer[..n])?;
-    }
-    if hasher.finish() != (file.sha256, file.size) {
+        drop(chunks);
+        hashing.join().map_err(|_| io::Error::other("the thread that hashes ended")).map_err(Error::Write)
+    })?;
+    if written != (file.sha256, file.size) {
         return Err(Error::Changed { member: member.path.clone(), path: path.clone() });
     }
     Ok(())
