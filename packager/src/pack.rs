@@ -153,7 +153,7 @@ fn write_content(member: &Member, file: &manifest::File, out: &mut dyn Write) ->
             let _ = chunks.send(chunk);
         }
         drop(chunks);
-        hashing.join().map_err(|_| io::Error::other("the thread that hashes ended")).map_err(Error::Write)
+        Ok::<_, Error>(hashing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })?;
     if written != (file.sha256, file.size) {
         return Err(Error::Changed { member: member.path.clone(), path: path.clone() });

@@ -3,7 +3,7 @@
 //! Each hostile bundle is repaired from the outside in (compressed again, its size and digests put into the group file), so that
 //! the fault reaches the layer that the test names.
 
-use proofmark::pack::{Content, Member};
+use proofmark::pack::{self, Content, Member};
 use proofmark_core::bundle::{self, Discard};
 use proofmark_core::group::{Entry, Group};
 use proofmark_core::manifest::{FileMode, Manifest};
@@ -394,4 +394,40 @@ fn flags_that_the_ledger_does_not_hold_as_active_are_refused() {
     // K1, without a ledger at all: release 1.1 reused flag 7.
     let flag = proofmark_core::manifest::Flag { id: 7, name: t("rlp"), meaning: Digest::of(b"retail liquidity program") };
     assert_eq!(manifest_refused(|m| m.flags = vec![flag]).reason(), Reason::FlagLedger);
+}
+
+/// Changes a file when the first compressed bytes arrive: after all were hashed for the manifest, and before this one is compressed.
+struct Meddler<'a>(&'a std::path::Path, Option<&'a [u8]>);
+
+impl Write for Meddler<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if let Some(content) = self.1.take() {
+            std::fs::write(self.0, content)?;
+        }
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_packed_is_refused() {
+    let world = World::new();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("router.toml");
+    // More than zstd holds back, compressed by half at most.
+    let noise: Vec<u8> = (0..1u32 << 14).flat_map(|n| Digest::of(&n.to_le_bytes()).to_string().into_bytes()).collect();
+    for content in ["listen = 1\n", "listen = 2\n", "listen = 1\n\n", "listen"] {
+        std::fs::write(&path, "listen = 1\n").unwrap();
+        let members = vec![
+            Member { path: t("root/bin/probe"), mode: FileMode::Program, content: Content::Bytes(noise.clone()) },
+            Member { path: t("root/etc/router.toml"), mode: FileMode::Data, content: Content::File(path.clone()) },
+        ];
+        let packed = pack::pack(world.manifest(&[]), members, &mut Meddler(&path, Some(content.as_bytes())));
+        match packed {
+            Ok(_) => assert_eq!(content, "listen = 1\n", "the same bytes are no change"),
+            Err(error) => assert!(matches!(error, pack::Error::Changed { .. }) && content != "listen = 1\n", "{content:?}: {error}"),
+        }
+    }
 }
